@@ -1,0 +1,15 @@
+//! The contract: the messages of [`api.proto`], its client (feature `client`) and its server trait
+//! (feature `server`), generated at build time. Nothing here is written by hand, and nothing here
+//! knows a transport, so it compiles for the browser as it does for a server.
+//!
+//! [`api.proto`]: https://protobuf.dev/programming-guides/proto3/
+
+/// Package `api`.
+#[expect(clippy::pedantic, missing_docs, reason = "generated code")]
+pub mod api {
+    tonic::include_proto!("api");
+}
+
+/// The encoded `google.protobuf.FileDescriptorSet` of the contract, for gRPC reflection.
+#[cfg(feature = "server")]
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/api_descriptor.bin"));
