@@ -5,7 +5,10 @@
 //! [`api.proto`]: https://protobuf.dev/programming-guides/proto3/
 
 /// Package `api`.
-#[expect(clippy::pedantic, missing_docs, reason = "generated code")]
+#[allow(
+    non_camel_case_types,
+    reason = "rpc getStream names its stream getStreamStream"
+)]
 pub mod api {
     tonic::include_proto!("api");
 }

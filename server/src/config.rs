@@ -1,0 +1,174 @@
+//! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
+//! environment name and a default.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One server, one port: the page, gRPC-Web and gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "runnel", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<CliCommand>,
+
+    // `runnel` alone serves, so its options stand without a subcommand too.
+    #[command(flatten)]
+    config: ServeConfig,
+}
+
+#[derive(Debug, Subcommand)]
+enum CliCommand {
+    /// Serve the page and the API (what `runnel` alone does).
+    Serve(ServeConfig),
+
+    /// Ask the server on the listen address for its health; exit 0 when it says SERVING.
+    Healthcheck(ListenConfig),
+}
+
+/// What the process is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve until a signal comes.
+    Serve,
+    /// Ask a running server for its health.
+    Healthcheck,
+}
+
+/// Everything a server can be told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeConfig {
+    /// Address and port to listen on; port 0 takes a free one and logs it.
+    #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+
+    /// How long open calls may go on once a shutdown began; what is left is then cut off.
+    #[arg(
+        long,
+        env = "RUNNEL_DRAIN_DEADLINE",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = humantime::parse_duration
+    )]
+    pub drain_deadline: Duration,
+
+    /// How long a connection may take to send the head of an HTTP/1.1 request, idle time included.
+    #[arg(
+        long,
+        env = "RUNNEL_HEADER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = humantime::parse_duration
+    )]
+    pub header_timeout: Duration,
+
+    /// How logs are written to standard error; RUST_LOG filters them.
+    #[arg(
+        long,
+        env = "RUNNEL_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ListenConfig {
+    /// The address the server listens on; an unspecified one (0.0.0.0, [::]) is asked on loopback.
+    #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
+    listen: SocketAddr,
+}
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+impl Cli {
+    /// What to do, and with which options.
+    pub fn into_command(self) -> (Command, ServeConfig) {
+        match self.command {
+            None => (Command::Serve, self.config),
+            Some(CliCommand::Serve(config)) => (Command::Serve, config),
+            Some(CliCommand::Healthcheck(ListenConfig { listen })) => (
+                Command::Healthcheck,
+                ServeConfig {
+                    listen,
+                    ..self.config
+                },
+            ),
+        }
+    }
+}
+
+impl Default for ServeConfig {
+    /// What `runnel` without arguments or environment uses.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            drain_deadline: Duration::from_secs(10),
+            header_timeout: Duration::from_mins(1),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<(Command, ServeConfig), clap::Error> {
+        Cli::try_parse_from([&["runnel"], args].concat()).map(Cli::into_command)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        let (bare, bare_config) = parse(&["--listen", "127.0.0.1:1"]).unwrap();
+        let (named, named_config) = parse(&["serve", "--listen", "127.0.0.1:1"]).unwrap();
+        assert_eq!((bare, bare_config.listen), (named, named_config.listen));
+        assert_eq!(bare, Command::Serve);
+    }
+
+    #[test]
+    fn the_defaults_of_the_command_line_are_those_of_the_library() {
+        let (_, parsed) = parse(&[]).unwrap();
+        assert_eq!(
+            format!("{parsed:?}"),
+            format!("{:?}", ServeConfig::default())
+        );
+    }
+
+    #[test]
+    fn healthcheck_takes_the_listen_address() {
+        let (command, config) = parse(&["healthcheck", "--listen", "[::1]:9"]).unwrap();
+        assert_eq!(command, Command::Healthcheck);
+        assert_eq!(config.listen, "[::1]:9".parse().unwrap());
+    }
+
+    #[test]
+    fn bad_values_are_bad_usage() {
+        for args in [
+            &["--listen", "localhost"][..],
+            &["--listen", "127.0.0.1:65536"],
+            &["--drain-deadline", "-1s"],
+            &["--log-format", "xml"],
+            &["--no-such-option"],
+            &["no-such-command"],
+        ] {
+            assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+    }
+}
