@@ -172,8 +172,8 @@ mod tests {
 
     #[tokio::test]
     async fn get_all_answers_up_to_the_message_limit_and_not_past_it() {
-        let largest = (1..).find(|n| items_bytes(&range(*n, 0)) > MESSAGE_LIMIT_BYTES as u64);
-        let too_many = largest.unwrap();
+        let passes = |length: &i32| items_bytes(&range(*length, 0)) > MESSAGE_LIMIT_BYTES as u64;
+        let too_many = (1..i32::MAX).find(passes).unwrap();
         let get_all = |length| Api.get_all(Request::new(ApiRequest { length, after: 0 }));
 
         let fits = get_all(too_many - 1).await.unwrap().into_inner();

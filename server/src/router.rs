@@ -6,6 +6,7 @@ use axum::{Router, body::Body, extract::Request};
 use http::{HeaderMap, header};
 use runnel_protos::api::api_server::ApiServer;
 use tonic::{codec::CompressionEncoding, server::NamedService, service::Routes};
+use tonic_reflection::pb as reflection;
 use tower::{Service, ServiceExt as _};
 
 use crate::{api::Api, rpc, ui};
@@ -53,12 +54,15 @@ impl Services {
         self.routes = std::mem::take(&mut self.routes).add_service(service);
     }
 
-    /// Both versions of reflection: older tools know only v1alpha.
+    /// Both versions of reflection, each listing both: older tools know only v1alpha.
     fn add_reflection(&mut self) {
         let describe = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(runnel_protos::DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(reflection::v1::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(reflection::v1alpha::FILE_DESCRIPTOR_SET)
+                .include_reflection_service(false)
         };
         // The descriptors are made at build time, and a test lists what reflection says of them.
         if let (Ok(v1), Ok(v1alpha)) = (describe().build_v1(), describe().build_v1alpha()) {

@@ -1,5 +1,7 @@
 //! Logs: to standard error, as text or JSON, filtered by `RUST_LOG`.
 
+use std::io::{self, IsTerminal as _};
+
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::config::LogFormat;
@@ -11,7 +13,8 @@ pub fn init(format: LogFormat) {
         .from_env_lossy();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // An Err says that logging has been started already, which is what is wanted.
     let _ = match format {
         LogFormat::Text => logs.try_init(),

@@ -1,1 +1,12 @@
-//! stub
+//! Every test that needs a running server. `cargo xtask test` builds what they need.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod bad_input;
+mod binary;
+mod browser;
+mod calls;
+mod interop;
+mod page;
+mod reflection;
+mod wire;

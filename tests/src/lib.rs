@@ -1,1 +1,39 @@
-//! stub
+//! What the tests stand on: the production server in this process ([`server`]), the release binary as
+//! a child ([`binary`]), calls framed by hand ([`wire`]), Python peers ([`python`]) and a real browser
+//! ([`browser`]).
+//!
+//! Everything binds port 0 and everything is waited for: no fixed port, no sleep. What cannot be done
+//! fails the test, with words.
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a test fails, and these functions are for tests only"
+)]
+
+pub mod binary;
+pub mod browser;
+pub mod python;
+pub mod server;
+pub mod transport;
+pub mod wire;
+
+use std::{env, path::PathBuf, time::Duration};
+
+/// How long anything may take before a test gives up on it. Generous: it is there to end a test that
+/// hangs, never to measure.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A path that `cargo xtask test` found or built, by the name of its environment variable.
+pub fn path_from_env(name: &str) -> PathBuf {
+    let Some(path) = env::var_os(name) else {
+        panic!("{name} is not set: run the tests through `cargo xtask test`, which provides it");
+    };
+    path.into()
+}
+
+/// Waits for something that must come.
+pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|late| panic!("{what} did not happen within {PATIENCE:?}: {late}"))
+}

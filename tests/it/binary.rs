@@ -1,0 +1,123 @@
+//! The process: its command line, its signals, its exit codes.
+
+use std::process::Stdio;
+
+use futures_util::StreamExt as _;
+use runnel_tests::{
+    binary::{self, Binary},
+    patiently,
+};
+use runnel_web::api::ApiClient;
+use tonic::transport::Endpoint;
+
+#[tokio::test]
+async fn sigterm_and_sigint_end_it_with_exit_code_0() {
+    for signal in ["TERM", "INT"] {
+        let mut binary = Binary::start(&[]).await;
+        binary.signal(signal).await;
+        assert_eq!(binary.exit().await.code(), Some(0), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_cleanly_while_a_stream_is_open() {
+    let mut binary = Binary::start(&["--drain-deadline", "200ms"]).await;
+    let channel = Endpoint::from_shared(binary.url()).unwrap().connect_lazy();
+    let mut stream = ApiClient::new(channel).get_stream(i32::MAX).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+
+    binary.signal("TERM").await;
+    assert_eq!(binary.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    // A drain that would outlast the patience of the test.
+    let mut binary = Binary::start(&["--drain-deadline", "1h"]).await;
+    let channel = Endpoint::from_shared(binary.url()).unwrap().connect_lazy();
+    let mut stream = ApiClient::new(channel).get_stream(i32::MAX).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+
+    binary.signal("TERM").await;
+    binary.log("the drain", |line| (line["message"] == "draining").then_some(())).await;
+    binary.signal("TERM").await;
+    assert_eq!(binary.exit().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_call_already_begun_is_finished_during_the_drain() {
+    let mut binary = Binary::start(&["--drain-deadline", "1h"]).await;
+    let channel = Endpoint::from_shared(binary.url()).unwrap().connect_lazy();
+    // More than every buffer on the way holds, so that the server is still at it.
+    let mut stream = ApiClient::new(channel).get_stream(1_000_000).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+
+    binary.signal("TERM").await;
+    binary.log("the drain", |line| (line["message"] == "draining").then_some(())).await;
+    let mut items = 1;
+    while let Some(item) = stream.next().await {
+        item.unwrap();
+        items += 1;
+    }
+    assert_eq!(items, 1_000_000);
+    assert_eq!(binary.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn healthcheck_tells_a_live_server_from_a_dead_one() {
+    let healthcheck = async |address: String| {
+        let mut command = binary::command();
+        let output = command.args(["healthcheck", "--listen", &address]).output();
+        patiently("the health check", output).await.unwrap()
+    };
+    let mut binary = Binary::start(&[]).await;
+    let address = binary.address();
+    let on_loopback = healthcheck(address.to_string()).await;
+    assert_eq!(on_loopback.status.code(), Some(0), "{on_loopback:?}");
+    // As in the container, where RUNNEL_LISTEN is an unspecified address.
+    let unspecified = healthcheck(format!("0.0.0.0:{}", address.port())).await;
+    assert_eq!(unspecified.status.code(), Some(0), "{unspecified:?}");
+
+    binary.signal("TERM").await;
+    binary.exit().await;
+    let dead = healthcheck(address.to_string()).await;
+    assert_eq!(dead.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&dead.stderr).contains("cannot reach"), "{dead:?}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_exit_code_1_and_says_so() {
+    let binary = Binary::start(&[]).await;
+    let mut command = binary::command();
+    let second = command.args(["--listen", &binary.address().to_string()]).output();
+    let second = patiently("the second server's end", second).await.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(words.contains("cannot listen on"), "{words}");
+}
+
+#[tokio::test]
+async fn bad_usage_is_exit_code_2_and_help_shows_every_default() {
+    let run = async |args: &[&str]| {
+        let mut command = binary::command();
+        let output = command.args(args).stdin(Stdio::null()).output();
+        patiently("the end", output).await.unwrap()
+    };
+    assert_eq!(run(&["--listen", "nowhere"]).await.status.code(), Some(2));
+    assert_eq!(run(&["--no-such-flag"]).await.status.code(), Some(2));
+
+    let help = run(&["--help"]).await;
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for word in ["RUNNEL_LISTEN", "127.0.0.1:8080", "RUNNEL_DRAIN_DEADLINE", "10s", "healthcheck"] {
+        assert!(help.contains(word), "--help does not show {word}:\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_configures_it_like_flags_do() {
+    let output = binary::command().env("RUNNEL_LISTEN", "nowhere").output();
+    let output = patiently("the end", output).await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere"));
+}

@@ -1,0 +1,255 @@
+//! The page in a real browser, against the release binary.
+
+use std::collections::BTreeSet;
+
+use runnel_tests::{
+    binary::Binary,
+    browser::{Browser, element, in_browser},
+};
+use serde_json::{Value, json};
+
+/// The ids of the rows that the list shows, in the order it shows them.
+fn ids(list: &str) -> String {
+    format!("[...{}.querySelectorAll('.row')].map(row => Number(row.dataset.id))", element(list))
+}
+
+/// The state of the panel around an element: idle, loading, ready, streaming, stopped, finished, error.
+fn state(test_id: &str) -> String {
+    format!("{}.closest('[data-state]').dataset.state", element(test_id))
+}
+
+fn count() -> String {
+    format!("Number({}.dataset.count)", element("stream-count"))
+}
+
+async fn until_state(page: &Browser, test_id: &str, wanted: &str) {
+    page.until(&format!("{} === '{wanted}'", state(test_id))).await;
+}
+
+/// The page as it is once it has done what it does on load.
+async fn open_and_settle(page: &Browser, url: &str) {
+    page.open(url).await;
+    page.until_text("greeting", "Hello").await;
+    until_state(page, "all-list", "ready").await;
+    until_state(page, "stream-list", "finished").await;
+}
+
+/// Every row in the document, which a long list must not fill.
+async fn rows_in_document(page: &Browser) -> u64 {
+    page.eval("document.querySelectorAll('.row').length").await.as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn on_load_it_greets_lists_ten_and_streams_five() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        page.until_text("greeting", "Hello Gonzalo!").await;
+        assert_eq!(page.eval(&ids("all-list")).await, json!((1..=10).collect::<Vec<_>>()));
+        assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
+        page.until_text("all-list", "name 10").await;
+        page.until_text("stream-list", "name 5").await;
+
+        assert_eq!(page.console().await, Vec::<String>::new());
+        assert_eq!(page.requested_origins().await, BTreeSet::from([url]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_greets_whoever_is_named() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        for name in ["Ada", "Ζωή <b>世界</b>"] {
+            page.fill("name-input", name).await;
+            page.click("hello-submit").await;
+            page.until_text("greeting", &format!("Hello {name}!")).await;
+        }
+        assert_eq!(page.console().await, Vec::<String>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_lists_as_many_as_asked_for_even_none() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        page.fill("all-length", "3").await;
+        page.click("all-submit").await;
+        page.until(&format!("{}.join() === '1,2,3'", ids("all-list"))).await;
+
+        page.fill("all-length", "0").await;
+        page.click("all-submit").await;
+        page.until("!document.querySelector('[data-testid=all-list] .row')").await;
+        until_state(&page, "all-status", "ready").await;
+    })
+    .await;
+}
+
+/// The heart of it: rows are on the screen while the answer is still coming, and stopping here stops
+/// the server too.
+#[tokio::test]
+async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
+    let mut binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        binary.call_line("getStream").await;
+
+        page.fill("stream-length", "10000000").await;
+        page.click("stream-start").await;
+        // In one look: the stream is open, and its rows are there.
+        page.until(&format!(
+            "{} === 'streaming' && {}.length > 5 && {} > 5",
+            state("stream-list"),
+            ids("stream-list"),
+            count()
+        ))
+        .await;
+        page.click("stream-stop").await;
+        until_state(&page, "stream-list", "stopped").await;
+
+        let line = binary.call_line("getStream").await;
+        assert_eq!(line["code"], "Cancelled", "{line}");
+        let items = page.eval(&count()).await.as_u64().unwrap();
+        assert!(items < 10_000_000, "it was stopped before its end");
+        assert!(rows_in_document(&page).await < 300);
+        assert_eq!(page.console().await, Vec::<String>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closing_the_page_ends_the_stream_at_the_server() {
+    let mut binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        binary.call_line("getStream").await;
+        page.fill("stream-length", "10000000").await;
+        page.click("stream-start").await;
+        until_state(&page, "stream-list", "streaming").await;
+        page.open("about:blank").await;
+        assert_eq!(binary.call_line("getStream").await["code"], "Cancelled");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_million_rows_are_all_there_and_few_are_in_the_document() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        page.fill("stream-length", "1000000").await;
+        page.click("stream-start").await;
+        page.until(&format!("{} === 1000000", count())).await;
+        until_state(&page, "stream-list", "finished").await;
+
+        let list = element("stream-list");
+        for (scroll_top, row) in [("0", 1), (&*format!("{list}.scrollHeight"), 1_000_000)] {
+            page.eval(&format!("{list}.scrollTop = {scroll_top}")).await;
+            page.until(&format!("{}.includes({row})", ids("stream-list"))).await;
+            page.until_text("stream-list", &format!("name {row}")).await;
+            assert!(rows_in_document(&page).await < 300);
+        }
+        // Neighbours are neighbours wherever one looks.
+        page.eval(&format!("{list}.scrollTop = {list}.scrollHeight / 2")).await;
+        page.until(&format!("{}[0] > 400000 && {}[0] < 600000", ids("stream-list"), ids("stream-list")))
+            .await;
+        let Value::Array(shown) = page.eval(&ids("stream-list")).await else { panic!("ids") };
+        let shown: Vec<_> = shown.iter().map(|id| id.as_u64().unwrap()).collect();
+        assert!(shown.windows(2).all(|pair| pair[1] == pair[0] + 1), "{shown:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_shown_in_words_with_its_code_and_field() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        page.fill("all-length", "-1").await;
+        page.click("all-submit").await;
+        page.until_text("all-error", "length must be 0 or more, not -1").await;
+        page.until_text("all-error", "INVALID_ARGUMENT").await;
+
+        page.fill("all-length", "1000000").await;
+        page.click("all-submit").await;
+        page.until_text("all-error", "getStream").await;
+        page.until_text("all-error", "RESOURCE_EXHAUSTED").await;
+
+        page.fill("stream-length", "-1").await;
+        page.click("stream-start").await;
+        page.until_text("stream-error", "INVALID_ARGUMENT").await;
+
+        // After a refusal the next call works as ever.
+        page.fill("all-length", "2").await;
+        page.click("all-submit").await;
+        page.until(&format!("{}.join() === '1,2'", ids("all-list"))).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_went_away_is_told_and_retry_works_once_it_is_back() {
+    let mut binary = Binary::start(&[]).await;
+    let (url, address) = (binary.url(), binary.address());
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        binary.signal("TERM").await;
+        binary.exit().await;
+
+        page.fill("name-input", "Ada").await;
+        page.click("hello-submit").await;
+        page.until_text("hello-error", "could not be reached").await;
+
+        let _back = Binary::start_at(address, &[]).await;
+        page.click("retry").await;
+        page.until_text("greeting", "Hello Ada!").await;
+    })
+    .await;
+}
+
+/// What someone sees on a slow line, or in a browser without WebAssembly.
+#[tokio::test]
+async fn before_the_wasm_arrives_the_page_already_says_what_it_is() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        page.devtools("Network.enable", json!({})).await;
+        page.devtools("Network.setBlockedURLs", json!({ "urls": ["*.wasm"] })).await;
+        page.open(&url).await;
+        page.until("document.querySelector('h1').innerText.length > 0").await;
+        page.until("document.querySelector('#app').innerText.length > 0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_fits_a_phone_and_both_colour_schemes() {
+    let binary = Binary::start(&[]).await;
+    let url = binary.url();
+    in_browser(async move |page: Browser| {
+        let metrics = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+        page.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let mut backgrounds = BTreeSet::new();
+        for scheme in ["light", "dark"] {
+            let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+            page.devtools("Emulation.setEmulatedMedia", json!({ "features": feature })).await;
+            open_and_settle(&page, &url).await;
+            let overflow = "document.documentElement.scrollWidth - innerWidth";
+            assert_eq!(page.eval(overflow).await, json!(0), "{scheme}");
+            let background = page.eval("getComputedStyle(document.body).backgroundColor").await;
+            backgrounds.insert(background.to_string());
+        }
+        assert_eq!(backgrounds.len(), 2, "light and dark differ: {backgrounds:?}");
+    })
+    .await;
+}

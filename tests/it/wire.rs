@@ -1,0 +1,142 @@
+//! The three protocols, byte by byte.
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use prost::Message as _;
+use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items};
+use runnel_tests::{
+    server::TestServer,
+    wire::{self, PROTOCOLS, Protocol, call, frame},
+};
+use tonic::Code;
+
+fn request(length: i32, after: i32) -> Vec<u8> {
+    frame(&ApiRequest { length, after })
+}
+
+#[tokio::test]
+async fn every_rpc_answers_on_every_protocol() {
+    let server = TestServer::start().await;
+    for protocol in PROTOCOLS {
+        let hello = frame(&HelloRequest { name: "世界".into() });
+        let answer = call(server.address(), protocol, "/api.Api/sayHello", hello).await;
+        assert_eq!(answer.http_status, StatusCode::OK, "{protocol:?}");
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+        assert_eq!(answer.decode::<Hello>()[0].message, "Hello 世界!");
+
+        let answer = call(server.address(), protocol, "/api.Api/getAll", request(3, 0)).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+        let [all] = &answer.decode::<Items>()[..] else { panic!("one message: {answer:?}") };
+
+        let answer = call(server.address(), protocol, "/api.Api/getStream", request(3, 0)).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+        assert_eq!(answer.decode::<Item>(), all.items, "{protocol:?}");
+    }
+    server.stop().await;
+}
+
+/// The bytes themselves, from the specification: message frames, then a trailer frame.
+#[tokio::test]
+async fn a_grpc_web_stream_is_these_bytes() {
+    let server = TestServer::start().await;
+    let post = Request::post("/api.Api/getStream")
+        .header(header::CONTENT_TYPE, "application/grpc-web+proto")
+        .body(Bytes::from_static(b"\0\0\0\0\x02\x08\x02"))
+        .unwrap();
+    let response = wire::http1_request(server.address(), post).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/grpc-web+proto");
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    let expected = b"\0\0\0\0\x0a\x08\x01\x12\x06name 1\0\0\0\0\x0a\x08\x02\x12\x06name 2\
+                     \x80\0\0\0\x0fgrpc-status:0\r\n";
+    assert_eq!(body, &expected[..]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn after_pages_through_the_items() {
+    let server = TestServer::start().await;
+    for protocol in PROTOCOLS {
+        let answer = call(server.address(), protocol, "/api.Api/getStream", request(2, 40)).await;
+        let ids: Vec<_> = answer.decode::<Item>().iter().map(|item| item.id).collect();
+        assert_eq!(ids, [41, 42], "{protocol:?}");
+    }
+    server.stop().await;
+}
+
+/// Proxies add `; charset=utf-8` and change case; tonic-web alone answers such a call with a 400.
+#[tokio::test]
+async fn a_content_type_with_parameters_is_understood() {
+    let server = TestServer::start().await;
+    for content_type in ["application/grpc-web+proto; charset=utf-8", "Application/gRPC-Web"] {
+        let post = Request::post("/api.Api/getAll")
+            .header(header::CONTENT_TYPE, content_type)
+            .body(request(1, 0).into())
+            .unwrap();
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, post).await;
+        assert_eq!((answer.http_status, answer.code()), (StatusCode::OK, Some(Code::Ok)), "{content_type}");
+    }
+    server.stop().await;
+}
+
+/// A text call may ask for a binary answer and the other way round, as Envoy allows.
+#[tokio::test]
+async fn accept_chooses_the_encoding_of_the_answer() {
+    let server = TestServer::start().await;
+    for (accept, answered) in [
+        ("application/grpc-web-text", "application/grpc-web-text+proto"),
+        ("application/grpc-web", "application/grpc-web+proto"),
+        ("*/*", "application/grpc-web+proto"),
+    ] {
+        let post = Request::post("/api.Api/getAll")
+            .header(header::CONTENT_TYPE, "application/grpc-web")
+            .header(header::ACCEPT, accept)
+            .body(request(2, 0).into())
+            .unwrap();
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, post).await;
+        assert_eq!(answer.headers[header::CONTENT_TYPE], answered);
+        assert_eq!(answer.decode::<Items>()[0].items.len(), 2, "{accept}");
+    }
+    server.stop().await;
+}
+
+/// HTTP/2 is not only for native gRPC: behind TLS browsers speak gRPC-Web over it.
+#[tokio::test]
+async fn grpc_web_works_over_http2() {
+    let server = TestServer::start().await;
+    let post = Request::post("/api.Api/getAll")
+        .header(header::CONTENT_TYPE, "application/grpc-web")
+        .body(request(2, 0).into())
+        .unwrap();
+    let answer = wire::send(server.address(), Protocol::Grpc, post).await;
+    assert_eq!(answer.code(), Some(Code::Ok));
+    assert_eq!(answer.decode::<Items>()[0].items.len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_rpc_is_unimplemented_on_every_protocol() {
+    let server = TestServer::start().await;
+    for protocol in PROTOCOLS {
+        for path in ["/api.Api/noSuchMethod", "/no.such.Service/method", "/", "/index.html"] {
+            let answer = call(server.address(), protocol, path, request(1, 0)).await;
+            assert_eq!(answer.http_status, StatusCode::OK, "{protocol:?} {path}");
+            assert_eq!(answer.code(), Some(Code::Unimplemented), "{protocol:?} {path}");
+        }
+    }
+    server.stop().await;
+}
+
+/// A field our contract does not have is skipped, as protobuf asks: newer clients keep working.
+#[tokio::test]
+async fn fields_of_a_newer_contract_are_ignored() {
+    let server = TestServer::start().await;
+    let mut message = ApiRequest { length: 1, after: 0 }.encode_to_vec();
+    message.extend(b"\x9a\x06\x03new"); // field 99, length-delimited
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    let answer = call(server.address(), Protocol::GrpcWeb, "/api.Api/getAll", body).await;
+    assert_eq!(answer.code(), Some(Code::Ok));
+    server.stop().await;
+}

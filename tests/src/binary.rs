@@ -1,0 +1,105 @@
+//! The release binary, page embedded, as a child process: what people run.
+
+use std::{net::SocketAddr, process::ExitStatus, process::Stdio};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+};
+
+use crate::{path_from_env, patiently};
+
+/// A running `runnel`, killed when dropped.
+pub struct Binary {
+    child: Child,
+    logs: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+/// A command for the binary that `cargo xtask test` built.
+pub fn command() -> Command {
+    let mut command = Command::new(path_from_env("RUNNEL_BIN"));
+    // The tests' own environment must not configure the server.
+    for (name, _) in std::env::vars_os() {
+        let runnels_own = name.to_str().is_some_and(|name| name.starts_with("RUNNEL_"));
+        if runnels_own || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.kill_on_drop(true);
+    command
+}
+
+impl Binary {
+    /// Starts it on a free port with JSON logs and waits until it says where it listens.
+    pub async fn start(args: &[&str]) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), args).await
+    }
+
+    /// The same on a port that is known, to come back where another was.
+    pub async fn start_at(address: SocketAddr, args: &[&str]) -> Self {
+        let mut child = command()
+            .args(["--listen", &address.to_string(), "--log-format", "json"])
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the binary");
+        let logs = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+        let mut binary = Self { child, logs, address };
+        let url = binary
+            .log("the listen address", |line| {
+                Some(line["message"].as_str()?.strip_prefix("listening on http://")?.to_owned())
+            })
+            .await;
+        binary.address = url.parse().expect("an address");
+        binary
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Reads its log until a line gives what is looked for.
+    pub async fn log<T>(&mut self, what: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+        patiently(what, async {
+            loop {
+                let line = self.logs.next_line().await.expect("a readable log");
+                let line = line.unwrap_or_else(|| panic!("the log ended before {what}"));
+                let line: Value = serde_json::from_str(&line)
+                    .unwrap_or_else(|error| panic!("not a JSON log line ({error}): {line}"));
+                if let Some(found) = find(&line) {
+                    return found;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads its log until a call of `method` is over; gives the line.
+    pub async fn call_line(&mut self, method: &str) -> Value {
+        let path = format!("/api.Api/{method}");
+        self.log(&format!("the end of {method}"), |line| {
+            (line["message"] == "call" && line["method"] == path.as_str()).then(|| line.clone())
+        })
+        .await
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it still runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("run kill");
+        assert!(sent.success(), "kill -s {name} failed");
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        patiently("the exit", self.child.wait()).await.expect("wait for the child")
+    }
+}

@@ -1,0 +1,81 @@
+//! The production `serve`, in this process, on a port of its own.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use runnel::config::ServeConfig;
+use runnel_web::api::ApiClient;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::patiently;
+
+/// A running server. Dropping it begins its drain; [`TestServer::stop`] waits for it too.
+pub struct TestServer {
+    address: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: JoinHandle<io::Result<()>>,
+}
+
+impl TestServer {
+    /// A server with the default configuration.
+    pub async fn start() -> Self {
+        Self::start_with(ServeConfig::default()).await
+    }
+
+    /// A server with a configuration of the test's own; its listen address is not used.
+    pub async fn start_with(config: ServeConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind loopback");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (shutdown, begin_shutdown) = oneshot::channel();
+        let served = tokio::spawn(runnel::serve(listener, config, async {
+            // A dropped sender means shutdown as well.
+            let _ = begin_shutdown.await;
+        }));
+        Self { address, shutdown: Some(shutdown), served }
+    }
+
+    /// A configuration that cuts off what is open this long after the shutdown began.
+    pub fn draining_within(drain_deadline: Duration) -> ServeConfig {
+        ServeConfig { drain_deadline, ..ServeConfig::default() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL without a path: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A native gRPC channel to it, connected when first used.
+    pub fn channel(&self) -> Channel {
+        Endpoint::from_shared(self.url()).expect("a URL").connect_lazy()
+    }
+
+    /// The page's client over native gRPC.
+    pub fn client(&self) -> ApiClient<Channel> {
+        ApiClient::new(self.channel())
+    }
+
+    /// Begins the shutdown without waiting for its end.
+    pub fn begin_shutdown(&mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            // An Err says that the server ended by itself; `ended` tells why.
+            let _ = shutdown.send(());
+        }
+    }
+
+    /// Waits until `serve` has returned.
+    pub async fn ended(&mut self) {
+        let served = patiently("the end of serve", &mut self.served).await;
+        served.expect("serve does not panic").expect("serve succeeds");
+    }
+
+    /// Shuts down and waits for the end.
+    pub async fn stop(mut self) {
+        self.begin_shutdown();
+        self.ended().await;
+    }
+}
