@@ -1,0 +1,231 @@
+//! [`ApiError`]: why a call failed, told apart by what a caller can do about it. The one place
+//! where a [`tonic::Status`] is read.
+
+use std::error::Error;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::rows::Full;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The server was not reached, or the connection broke before the answer was whole. The server
+    /// may have seen the call; asking again may help.
+    #[error("the server could not be reached: {detail}")]
+    Unreachable {
+        /// What the transport said.
+        detail: String,
+    },
+
+    /// The call's deadline passed, here or at the server.
+    #[error("the call took too long: {message}")]
+    TimedOut {
+        /// What the side that gave up said.
+        message: String,
+    },
+
+    /// The server answered, and its answer is no. The same call again meets the same answer, unless
+    /// the code says otherwise.
+    #[error("the server refused: {message} ({})", super::code_name(*.code))]
+    Refused {
+        /// The status code; never [`Code::Ok`].
+        code: Code,
+        /// The server's words.
+        message: String,
+        /// The fields of the request that the server found wrong; empty if it named none.
+        violations: Vec<FieldViolation>,
+    },
+
+    /// The call was cancelled before it ended.
+    #[error("the call was cancelled")]
+    Cancelled,
+
+    /// Something answered, but not in gRPC-Web, or not to the end: a proxy's error page, a stream
+    /// cut off without its status.
+    #[error("the answer was not understood: {detail}")]
+    Protocol {
+        /// What was wrong with the answer.
+        detail: String,
+    },
+}
+
+/// One field of a request that the server found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's name in the contract, such as `length`.
+    pub field: String,
+    /// What is wrong with it, in the server's words.
+    pub description: String,
+}
+
+impl ApiError {
+    /// The gRPC code that stands for this error, whether a server sent it or not.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Unreachable { .. } => Code::Unavailable,
+            Self::TimedOut { .. } => Code::DeadlineExceeded,
+            Self::Refused { code, .. } => *code,
+            Self::Cancelled => Code::Cancelled,
+            Self::Protocol { .. } => Code::Internal,
+        }
+    }
+}
+
+impl From<Status> for ApiError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::DeadlineExceeded => Self::TimedOut { message: status.message().to_owned() },
+            Code::Cancelled => Self::Cancelled,
+            // A status that came over the wire has no source; one with a source was made here, from
+            // an error of the transport.
+            code => match status.source() {
+                Some(source) if is_malformed_answer(code, source) => {
+                    Self::Protocol { detail: root_of(source) }
+                }
+                Some(source) => Self::Unreachable { detail: root_of(source) },
+                None if is_tonics_own(&status) => {
+                    Self::Protocol { detail: status.message().to_owned() }
+                }
+                None => refused(&status),
+            },
+        }
+    }
+}
+
+impl From<Full> for ApiError {
+    fn from(full: Full) -> Self {
+        Self::Protocol { detail: full.to_string() }
+    }
+}
+
+fn refused(status: &Status) -> ApiError {
+    let violations = status.get_details_bad_request().map_or_else(Vec::new, |bad_request| {
+        bad_request
+            .field_violations
+            .into_iter()
+            .map(|v| FieldViolation { field: v.field, description: v.description })
+            .collect()
+    });
+    ApiError::Refused { code: status.code(), message: status.message().to_owned(), violations }
+}
+
+/// Whether the transport got an answer it could not read, rather than none.
+fn is_malformed_answer(code: Code, source: &(dyn Error + 'static)) -> bool {
+    #[cfg(target_arch = "wasm32")]
+    if let Some(error) = source.downcast_ref::<tonic_web_wasm_client::Error>() {
+        // `fetch` and the reader of its body reject alike, so a JsError is a network failure.
+        return !matches!(error, tonic_web_wasm_client::Error::JsError(_));
+    }
+    let _ = source;
+    code == Code::Internal
+}
+
+/// Whether tonic made this status while decoding. Nothing but its words sets it apart from one that
+/// a server sent.
+fn is_tonics_own(status: &Status) -> bool {
+    matches!(status.code(), Code::Internal | Code::Unknown)
+        && ["protocol error", "Unexpected EOF", "Missing response message"]
+            .iter()
+            .any(|words| status.message().starts_with(words))
+}
+
+/// The innermost error, which says most: the outer ones are "transport error" and the like.
+fn root_of(error: &(dyn Error + 'static)) -> String {
+    #[cfg(target_arch = "wasm32")]
+    if let Some(tonic_web_wasm_client::Error::JsError(words)) = error.downcast_ref() {
+        return words.clone();
+    }
+    let mut root = error;
+    while let Some(inner) = root.source() {
+        root = inner;
+    }
+    root.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_fields_at_fault() {
+        let details = ErrorDetails::with_bad_request_violation("length", "must not be negative");
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "length is negative", details);
+        assert_eq!(
+            ApiError::from(status),
+            ApiError::Refused {
+                code: Code::InvalidArgument,
+                message: "length is negative".into(),
+                violations: vec![FieldViolation {
+                    field: "length".into(),
+                    description: "must not be negative".into(),
+                }],
+            }
+        );
+    }
+
+    #[test]
+    fn a_refusal_without_details_or_with_broken_ones_keeps_its_code() {
+        let plain = Status::resource_exhausted("too long");
+        let broken = Status::with_details(Code::ResourceExhausted, "too long", vec![0xff].into());
+        for status in [plain, broken] {
+            assert_eq!(
+                ApiError::from(status),
+                ApiError::Refused {
+                    code: Code::ResourceExhausted,
+                    message: "too long".into(),
+                    violations: vec![],
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_transport_error_is_unreachable_and_tells_the_root_cause() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let status = Status::from_error(Box::new(refused));
+        assert_eq!(status.code(), Code::Unknown);
+        assert_eq!(
+            ApiError::from(status),
+            ApiError::Unreachable { detail: "connection refused".into() }
+        );
+    }
+
+    #[test]
+    fn unavailable_from_the_server_is_a_refusal_and_from_the_transport_is_not() {
+        let sent = ApiError::from(Status::unavailable("draining"));
+        assert!(matches!(sent, ApiError::Refused { code: Code::Unavailable, .. }), "{sent:?}");
+
+        let mut made = Status::unavailable("tcp connect error");
+        made.set_source(std::sync::Arc::new(io::Error::other("no route to host")));
+        let made = ApiError::from(made);
+        assert_eq!(made, ApiError::Unreachable { detail: "no route to host".into() });
+        assert_eq!(made.code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn deadlines_and_cancellations_have_names_of_their_own() {
+        let late = ApiError::from(Status::deadline_exceeded("2 s"));
+        assert_eq!(late, ApiError::TimedOut { message: "2 s".into() });
+        assert_eq!(ApiError::from(Status::cancelled("")), ApiError::Cancelled);
+    }
+
+    #[test]
+    fn a_stream_cut_off_without_its_status_is_a_protocol_error() {
+        for status in [
+            Status::unknown("protocol error: missing grpc-status trailer, ..."),
+            Status::internal("Unexpected EOF decoding stream."),
+        ] {
+            assert!(matches!(ApiError::from(status), ApiError::Protocol { .. }));
+        }
+        let servers_own = ApiError::from(Status::unknown("disk on fire"));
+        assert!(matches!(servers_own, ApiError::Refused { code: Code::Unknown, .. }));
+    }
+}

@@ -1,0 +1,7 @@
+//! The few things of the browser that Leptos does not wrap: one idea per file.
+
+pub(crate) mod clock;
+pub(crate) mod crash;
+pub(crate) mod resize;
+pub(crate) mod task;
+pub(crate) mod turns;

@@ -1,0 +1,44 @@
+//! The field that asks how many items.
+
+use leptos::prelude::*;
+
+/// A labelled field for a number of items, with what is wrong about it or worth knowing below.
+#[component]
+pub(crate) fn LengthField(
+    /// Names the field in the DOM, for its label and for tests.
+    id: &'static str,
+    text: RwSignal<String>,
+    /// What is wrong, if the last attempt to send found something.
+    #[prop(into)]
+    error: Signal<Option<String>>,
+    /// What is worth knowing before sending; shown when nothing is wrong.
+    #[prop(into, optional)]
+    hint: MaybeProp<String>,
+) -> impl IntoView {
+    let note_id = format!("{id}-note");
+    view! {
+        <div class="field">
+            <label for=id>"How many items"</label>
+            <input
+                id=id
+                class="input number"
+                type="text"
+                inputmode="numeric"
+                autocomplete="off"
+                spellcheck="false"
+                data-testid=id
+                bind:value=text
+                aria-describedby=note_id.clone()
+                aria-invalid=move || error.with(Option::is_some).to_string()
+            />
+        </div>
+        <p
+            id=note_id
+            class="field-note"
+            role="status"
+            class:wrong=move || error.with(Option::is_some)
+        >
+            {move || error.get().or_else(|| hint.get())}
+        </p>
+    }
+}

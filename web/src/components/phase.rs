@@ -1,0 +1,66 @@
+//! Where a panel's call stands.
+
+use runnel_web::api::ApiError;
+
+/// Where a panel's call stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Phase {
+    /// Nothing was called yet.
+    Idle,
+    /// Called; no answer yet.
+    Loading,
+    /// The whole answer is here.
+    Ready,
+    /// The answer has begun and goes on.
+    Streaming,
+    /// The person stopped the stream.
+    Stopped,
+    /// The page stopped the stream: it holds all the rows it can.
+    Full,
+    /// The stream came to its end.
+    Finished,
+    /// The call failed, before its answer or in the midst of it.
+    Failed(ApiError),
+}
+
+impl Phase {
+    /// The value of `data-state`, which styles and tests select by.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Streaming => "streaming",
+            Self::Stopped | Self::Full => "stopped",
+            Self::Finished => "finished",
+            Self::Failed(_) => "error",
+        }
+    }
+
+    /// The word shown to people.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Idle => "Ready",
+            Self::Loading => "Calling",
+            Self::Ready => "Done",
+            Self::Streaming => "Streaming",
+            Self::Stopped => "Stopped",
+            Self::Full => "Stopped: full",
+            Self::Finished => "Finished",
+            Self::Failed(_) => "Failed",
+        }
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Self::Loading | Self::Streaming)
+    }
+
+    /// The error, if the call failed.
+    pub(crate) fn error(&self) -> Option<ApiError> {
+        match self {
+            Self::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Rows on their way to the screen. They are kept outside the reactive graph, which hears of them
+//! once a frame however fast they come.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::IntervalHandle;
+use leptos::prelude::*;
+use runnel_web::rows::{Full, Rows};
+
+use crate::browser::clock::now_ms;
+
+/// How often the clock is shown while no rows come, or no frames because the tab is hidden.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What is known of a run of rows: a snapshot, at most a frame old.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Progress {
+    /// Counts the runs, so that views can tell the rows of one from those of the next.
+    pub(crate) run: u32,
+    /// Rows received.
+    pub(crate) count: usize,
+    /// Milliseconds since the run began, up to its end.
+    pub(crate) elapsed_ms: f64,
+    /// Milliseconds from the beginning to the first row.
+    pub(crate) first_ms: Option<f64>,
+}
+
+/// A store of rows that views read and a call fills. Belongs to the component that creates it.
+#[derive(Clone, Copy)]
+pub(crate) struct Feed {
+    /// What views follow.
+    pub(crate) progress: RwSignal<Progress>,
+    store: StoredValue<Rc<Store>, LocalStorage>,
+}
+
+/// The filling end of a [`Feed`], good for one run.
+pub(crate) struct Sink {
+    feed: Feed,
+    store: Rc<Store>,
+}
+
+#[derive(Default)]
+struct Store {
+    rows: RefCell<Rows>,
+    began_ms: Cell<f64>,
+    first_ms: Cell<Option<f64>>,
+    /// Whether a frame has been asked for that will publish.
+    frame_pending: Cell<bool>,
+    ticking: Cell<Option<IntervalHandle>>,
+}
+
+impl Feed {
+    /// An empty feed.
+    pub(crate) fn new() -> Self {
+        let feed =
+            Self { progress: RwSignal::default(), store: StoredValue::new_local(Rc::default()) };
+        on_cleanup(move || feed.end());
+        feed
+    }
+
+    /// Empties the feed, starts the clock of a new run and gives the end to fill it through.
+    pub(crate) fn begin(self) -> Sink {
+        self.end();
+        let store = self.store.get_value();
+        store.rows.replace(Rows::new());
+        store.began_ms.set(now_ms());
+        store.first_ms.set(None);
+        store.ticking.set(set_interval_with_handle(move || self.publish(), TICK).ok());
+        self.progress.update(|progress| {
+            *progress = Progress { run: progress.run.wrapping_add(1), ..Progress::default() };
+        });
+        Sink { feed: self, store }
+    }
+
+    /// Stops the clock, and publishes the last of the run. Does nothing between runs.
+    pub(crate) fn end(self) {
+        let ticking = self.store.try_with_value(|store| {
+            store.frame_pending.set(false);
+            store.ticking.take()
+        });
+        if let Some(Some(ticking)) = ticking {
+            ticking.clear();
+            self.publish();
+        }
+    }
+
+    /// The id and name of the row at `index`.
+    pub(crate) fn row(self, index: usize) -> Option<(i32, String)> {
+        self.store.with_value(|store| {
+            let rows = store.rows.borrow();
+            rows.get(index).map(|(id, name)| (id, name.to_owned()))
+        })
+    }
+
+    fn publish(self) {
+        let snapshot = self.store.try_with_value(|store| {
+            (store.rows.borrow().len(), now_ms() - store.began_ms.get(), store.first_ms.get())
+        });
+        if let Some((count, elapsed_ms, first_ms)) = snapshot {
+            self.progress.try_update(|progress| {
+                *progress = Progress { count, elapsed_ms, first_ms, run: progress.run };
+            });
+        }
+    }
+
+    fn on_frame(self) {
+        // The run may have ended, or the feed gone, before its frame came.
+        let pending = self.store.try_with_value(|store| store.frame_pending.replace(false));
+        if pending == Some(true) {
+            self.publish();
+        }
+    }
+}
+
+impl Sink {
+    /// Appends a row, to be seen from the next frame on.
+    pub(crate) fn push(&self, id: i32, name: &str) -> Result<(), Full> {
+        self.store.rows.borrow_mut().push(id, name)?;
+        if self.store.first_ms.get().is_none() {
+            self.store.first_ms.set(Some(now_ms() - self.store.began_ms.get()));
+        }
+        if !self.store.frame_pending.replace(true) {
+            let feed = self.feed;
+            request_animation_frame(move || feed.on_frame());
+        }
+        Ok(())
+    }
+
+    /// Rows received so far; ahead of what views have been told.
+    pub(crate) fn len(&self) -> usize {
+        self.store.rows.borrow().len()
+    }
+}

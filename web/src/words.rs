@@ -1,0 +1,172 @@
+//! How the page puts things: errors in words a person can act on, and numbers as they are read.
+
+use tonic::Code;
+
+use crate::api::ApiError;
+
+/// What happened, in one short sentence.
+#[must_use]
+pub fn headline(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::Unreachable { .. } => "The server did not answer.",
+        ApiError::TimedOut { .. } => "The server took too long.",
+        ApiError::Cancelled => "The call was cancelled.",
+        ApiError::Protocol { .. } => "The answer was not one this page understands.",
+        ApiError::Refused { code, .. } => match code {
+            Code::InvalidArgument | Code::OutOfRange => "The server cannot do that.",
+            Code::ResourceExhausted => "That is more than the server gives at once.",
+            Code::Unavailable => "The server is not ready.",
+            Code::Unimplemented => "This server does not know that call.",
+            Code::PermissionDenied | Code::Unauthenticated => "The server does not allow that.",
+            _ => "The server failed.",
+        },
+    }
+}
+
+/// What to do about it.
+#[must_use]
+pub fn advice(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::Unreachable { .. } => {
+            "Check that it is running and that you are online, then try again."
+        }
+        ApiError::TimedOut { .. } | ApiError::Cancelled => "Try again.",
+        ApiError::Protocol { .. } => {
+            "Something between this page and the server may have answered in its place. Check that \
+             the server is running, then try again."
+        }
+        ApiError::Refused { code, .. } => match code {
+            Code::InvalidArgument | Code::OutOfRange => "Change the value, then try again.",
+            Code::ResourceExhausted => "Ask for fewer items, or use the stream.",
+            Code::Unavailable => "It may be starting or stopping. Try again in a moment.",
+            Code::Unimplemented => "Page and server may be of different versions. Reload the page.",
+            Code::PermissionDenied | Code::Unauthenticated => "Ask whoever runs it for access.",
+            _ => "Try again; if it stays, whoever runs the server should know.",
+        },
+    }
+}
+
+/// What the server or the transport said, word for word; empty if nothing.
+#[must_use]
+pub fn detail(error: &ApiError) -> &str {
+    match error {
+        ApiError::Unreachable { detail } | ApiError::Protocol { detail } => detail,
+        ApiError::TimedOut { message } | ApiError::Refused { message, .. } => message,
+        ApiError::Cancelled => "",
+    }
+}
+
+/// `n` with its thousands set apart, `1,234,567`.
+#[must_use]
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `n` items, in words: `no items`, `1 item`, `10 items`.
+#[must_use]
+pub fn items(n: usize) -> String {
+    match n {
+        0 => "no items".to_owned(),
+        1 => "1 item".to_owned(),
+        n => format!("{} items", count(n)),
+    }
+}
+
+/// A duration of `ms` milliseconds, to three digits: `0.4 ms`, `12 ms`, `1.25 s`, `2 min 5 s`.
+#[must_use]
+pub fn duration(ms: f64) -> String {
+    match ms {
+        ms if ms < 9.95 => format!("{ms:.1} ms"),
+        ms if ms < 999.5 => format!("{ms:.0} ms"),
+        ms if ms < 9_995.0 => format!("{:.2} s", ms / 1e3),
+        ms if ms < 59_950.0 => format!("{:.1} s", ms / 1e3),
+        ms => {
+            let seconds = (ms / 1e3).round();
+            format!("{:.0} min {:.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+        }
+    }
+}
+
+/// Items in a second, when `n` came in `ms` milliseconds; nothing when that says nothing, because
+/// there were none or it was too quick to measure.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rounded figure for people, far below 2^52 and never negative"
+)]
+pub fn rate(n: usize, ms: f64) -> Option<String> {
+    (n > 0 && ms >= 1.0).then(|| count((n as f64 * 1e3 / ms).round() as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (n, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345, "12,345"), (1_000_000, "1,000,000")]
+        {
+            assert_eq!(count(n), text);
+        }
+    }
+
+    #[test]
+    fn items_agree_in_number() {
+        assert_eq!(items(0), "no items");
+        assert_eq!(items(1), "1 item");
+        assert_eq!(items(1_000), "1,000 items");
+    }
+
+    #[test]
+    fn durations_keep_three_digits_and_never_round_into_a_wrong_unit() {
+        for (ms, text) in [
+            (0.0, "0.0 ms"),
+            (9.94, "9.9 ms"),
+            (9.96, "10 ms"),
+            (999.4, "999 ms"),
+            (999.6, "1.00 s"),
+            (9_999.0, "10.0 s"),
+            (59_960.0, "1 min 0 s"),
+            (125_000.0, "2 min 5 s"),
+        ] {
+            assert_eq!(duration(ms), text, "{ms}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_given_only_where_it_means_something() {
+        assert_eq!(rate(1_000, 500.0).as_deref(), Some("2,000"));
+        assert_eq!(rate(0, 500.0), None);
+        assert_eq!(rate(5, 0.4), None);
+    }
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        let mut errors = vec![
+            ApiError::Unreachable { detail: String::new() },
+            ApiError::TimedOut { message: String::new() },
+            ApiError::Cancelled,
+            ApiError::Protocol { detail: String::new() },
+        ];
+        errors.extend((1..=16).map(|code| ApiError::Refused {
+            code: Code::from_i32(code),
+            message: String::new(),
+            violations: vec![],
+        }));
+        for error in errors {
+            assert!(headline(&error).ends_with('.'));
+            assert!(advice(&error).ends_with('.'));
+        }
+    }
+}
