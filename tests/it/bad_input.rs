@@ -59,9 +59,12 @@ async fn lengths_and_afters_out_of_bounds_are_invalid_arguments() {
 async fn zero_and_one_item_are_fine_and_so_is_the_last() {
     let server = TestServer::start().await;
     for protocol in PROTOCOLS {
-        for (length, after, ids) in
-            [(0, 0, vec![]), (1, 0, vec![1]), (1, i32::MAX - 1, vec![i32::MAX]), (0, i32::MAX, vec![])]
-        {
+        for (length, after, ids) in [
+            (0, 0, vec![]),
+            (1, 0, vec![1]),
+            (1, i32::MAX - 1, vec![i32::MAX]),
+            (0, i32::MAX, vec![]),
+        ] {
             let request = frame(&ApiRequest { length, after });
             let answer = call(server.address(), protocol, "/api.Api/getAll", request).await;
             assert_eq!(answer.code(), Some(Code::Ok));
@@ -92,7 +95,8 @@ async fn names_of_every_script_come_back_whole() {
     let server = TestServer::start().await;
     let long = "é".repeat(1_000_000);
     for protocol in PROTOCOLS {
-        for name in ["", " ", "O'Brien <b>&amp;", "Ω≈ç√", "שלום", "日本語", "👩‍👩‍👧‍👦", "\0\r\n\t", &long] {
+        for name in ["", " ", "O'Brien <b>&amp;", "Ω≈ç√", "שלום", "日本語", "👩‍👩‍👧‍👦", "\0\r\n\t", &long]
+        {
             let request = frame(&HelloRequest { name: name.into() });
             let answer = call(server.address(), protocol, "/api.Api/sayHello", request).await;
             assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
@@ -115,6 +119,30 @@ async fn a_name_over_the_message_limit_is_resource_exhausted() {
         }
     }
     is_none_the_worse(server.address()).await;
+    server.stop().await;
+}
+
+/// The refusal comes at the first bytes, and hyper would close the connection under a client that is
+/// still writing. This one writes everything before it reads, and then uses the connection again.
+#[tokio::test]
+async fn a_client_that_reads_only_after_writing_gets_its_refusal_and_keeps_its_connection() {
+    let server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    for bytes in [LIMIT_BYTES * 3 / 2, 7] {
+        let body = frame(&HelloRequest { name: "x".repeat(bytes) });
+        let head = format!(
+            "POST /api.Api/sayHello HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.expect("the connection takes the whole body");
+        let mut answer = vec![0; 4096];
+        let read = patiently("an answer", stream.read(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(answer.contains("grpc-status: 8\r\n"), bytes > LIMIT_BYTES, "{answer}");
+    }
     server.stop().await;
 }
 
@@ -142,9 +170,9 @@ async fn a_wrong_length_prefix_is_an_error() {
     let length = u32::try_from(payload.len()).unwrap();
     for protocol in PROTOCOLS {
         for (prefix, expected) in [
-            (length + 1, Code::Internal),           // more than there is
-            (length - 1, Code::Internal),           // the message ends inside its field
-            (u32::MAX, Code::ResourceExhausted),    // 4 GiB: refused before it is waited for
+            (length + 1, Code::Internal),        // more than there is
+            (length - 1, Code::Internal),        // the message ends inside its field
+            (u32::MAX, Code::ResourceExhausted), // 4 GiB: refused before it is waited for
         ] {
             let body = [&[0][..], &prefix.to_be_bytes(), &payload].concat();
             let answer = call(server.address(), protocol, "/api.Api/sayHello", body).await;
@@ -160,8 +188,12 @@ async fn bytes_that_are_no_message_are_an_error() {
     let server = TestServer::start().await;
     for protocol in PROTOCOLS {
         // A flag that does not exist; a compressed message without an encoding; a bad field; not UTF-8.
-        for body in [&b"\x07\0\0\0\0"[..], b"\x01\0\0\0\x01x", b"\0\0\0\0\x02\xff\xff", b"\0\0\0\0\x03\x0a\x01\xff"]
-        {
+        for body in [
+            &b"\x07\0\0\0\0"[..],
+            b"\x01\0\0\0\x01x",
+            b"\0\0\0\0\x02\xff\xff",
+            b"\0\0\0\0\x03\x0a\x01\xff",
+        ] {
             let answer = call(server.address(), protocol, "/api.Api/sayHello", body.to_vec()).await;
             assert_eq!(answer.code(), Some(Code::Internal), "{protocol:?} {body:?}");
         }
@@ -243,7 +275,9 @@ async fn an_over_long_header_is_431() {
 #[tokio::test]
 async fn what_is_not_http_is_400_or_closed() {
     let server = TestServer::start().await;
-    for nonsense in [&b"hello\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01\0\x01\xfc", b"GET / HTTP/9.9\r\n\r\n"] {
+    for nonsense in
+        [&b"hello\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01\0\x01\xfc", b"GET / HTTP/9.9\r\n\r\n"]
+    {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(nonsense).await.unwrap();
         // Nothing more will come, so that a server which waits for more can tell.

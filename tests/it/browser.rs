@@ -160,8 +160,12 @@ async fn a_million_rows_are_all_there_and_few_are_in_the_document() {
         }
         // Neighbours are neighbours wherever one looks.
         page.eval(&format!("{list}.scrollTop = {list}.scrollHeight / 2")).await;
-        page.until(&format!("{}[0] > 400000 && {}[0] < 600000", ids("stream-list"), ids("stream-list")))
-            .await;
+        page.until(&format!(
+            "{}[0] > 400000 && {}[0] < 600000",
+            ids("stream-list"),
+            ids("stream-list")
+        ))
+        .await;
         let Value::Array(shown) = page.eval(&ids("stream-list")).await else { panic!("ids") };
         let shown: Vec<_> = shown.iter().map(|id| id.as_u64().unwrap()).collect();
         assert!(shown.windows(2).all(|pair| pair[1] == pair[0] + 1), "{shown:?}");
@@ -237,7 +241,8 @@ async fn it_fits_a_phone_and_both_colour_schemes() {
     let binary = Binary::start(&[]).await;
     let url = binary.url();
     in_browser(async move |page: Browser| {
-        let metrics = json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
+        let metrics =
+            json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
         page.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         let mut backgrounds = BTreeSet::new();
         for scheme in ["light", "dark"] {

@@ -54,7 +54,10 @@ async fn a_refusal_reaches_the_page_with_its_field() {
         let ApiError::Refused { code, message, violations } = refusal else {
             panic!("not a refusal: {refusal:?}");
         };
-        assert_eq!((code, message.as_str()), (Code::InvalidArgument, "length must be 0 or more, not -1"));
+        assert_eq!(
+            (code, message.as_str()),
+            (Code::InvalidArgument, "length must be 0 or more, not -1")
+        );
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "length");
     }
@@ -69,7 +72,8 @@ async fn a_server_that_is_not_there_is_unreachable() {
     server.stop().await;
 
     let grpc_web = ApiClient::new(transport::grpc_web(&url));
-    for error in [native.say_hello("x").await.unwrap_err(), grpc_web.say_hello("x").await.unwrap_err()]
+    for error in
+        [native.say_hello("x").await.unwrap_err(), grpc_web.say_hello("x").await.unwrap_err()]
     {
         assert!(matches!(error, ApiError::Unreachable { .. }), "{error:?}");
     }

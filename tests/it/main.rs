@@ -9,4 +9,5 @@ mod calls;
 mod interop;
 mod page;
 mod reflection;
+mod trunk_serve;
 mod wire;

@@ -21,8 +21,7 @@ async fn fetch(binary: &Binary, method: Method, path: &str, headers: &[(&str, &s
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response =
-        wire::http1_request(binary.address(), request.body(Bytes::new()).unwrap()).await;
+    let response = wire::http1_request(binary.address(), request.body(Bytes::new()).unwrap()).await;
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Fetched { head: Response::from_parts(head, ()), body }
@@ -62,7 +61,8 @@ async fn the_root_and_deep_links_are_the_page() {
 #[tokio::test]
 async fn a_missing_file_is_404_and_not_the_page() {
     let binary = Binary::start(&[]).await;
-    for path in ["/missing.js", "/assets/missing.wasm", "/index.html.br", "/../Cargo.toml", "/.env"] {
+    for path in ["/missing.js", "/assets/missing.wasm", "/index.html.br", "/../Cargo.toml", "/.env"]
+    {
         let missing = get(&binary, path).await;
         assert_eq!(missing.head.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(missing.header(header::CONTENT_TYPE), "text/plain; charset=utf-8", "{path}");
@@ -107,9 +107,8 @@ async fn whoever_takes_brotli_or_gzip_gets_it_and_the_same_bytes() {
     assert_eq!(plain.header(header::CONTENT_ENCODING), "");
     assert_eq!(&plain.body[..4], b"\0asm");
 
-    let coded = async |accepted| {
-        fetch(&binary, Method::GET, &wasm, &[("accept-encoding", accepted)]).await
-    };
+    let coded =
+        async |accepted| fetch(&binary, Method::GET, &wasm, &[("accept-encoding", accepted)]).await;
     for (accepted, coding) in [("gzip, deflate, br", "br"), ("gzip", "gzip"), ("br;q=0", "")] {
         let answer = coded(accepted).await;
         assert_eq!(answer.header(header::CONTENT_ENCODING), coding, "{accepted}");

@@ -49,10 +49,7 @@ async fn reflection_v1_lists_the_services_and_describes_the_contract() {
         MessageRequest::ListServices(String::new()),
         MessageRequest::FileContainingSymbol("api.Api.getStream".into()),
     ]
-    .map(|request| ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(request),
-    });
+    .map(|request| ServerReflectionRequest { host: String::new(), message_request: Some(request) });
     let mut client = ServerReflectionClient::new(server.channel());
     let mut answers =
         client.server_reflection_info(stream::iter(requests)).await.unwrap().into_inner();

@@ -74,7 +74,11 @@ async fn a_content_type_with_parameters_is_understood() {
             .body(request(1, 0).into())
             .unwrap();
         let answer = wire::send(server.address(), Protocol::GrpcWeb, post).await;
-        assert_eq!((answer.http_status, answer.code()), (StatusCode::OK, Some(Code::Ok)), "{content_type}");
+        assert_eq!(
+            (answer.http_status, answer.code()),
+            (StatusCode::OK, Some(Code::Ok)),
+            "{content_type}"
+        );
     }
     server.stop().await;
 }

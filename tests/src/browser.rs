@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, process::Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{
-    By, ChromeCapabilities, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement,
-    common::log::LoggingPrefsLogLevel,
+    By, ChromeCapabilities, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver,
+    WebElement, common::log::LoggingPrefsLogLevel,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -65,27 +65,28 @@ async fn start_chromedriver() -> (u16, Child) {
 fn capabilities(profile: &TempDir) -> ChromeCapabilities {
     let mut capabilities = DesiredCapabilities::chrome();
     let chromium = path_from_env("RUNNEL_CHROMIUM");
-    let configured = capabilities.set_binary(chromium.to_str().expect("a UTF-8 path")).and_then(|()| {
-        for argument in [
-            "--headless",
-            // CI runs as root in a container, where Chromium's sandbox cannot be set up.
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            // Chromium itself must ask nothing of the network, or the test could not tell who did.
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--window-size=1280,900",
-            &format!("--user-data-dir={}", profile.path().display()),
-        ] {
-            capabilities.add_arg(argument)?;
-        }
-        capabilities.set_logging_prefs("browser", LoggingPrefsLogLevel::All)?;
-        capabilities.set_logging_prefs("performance", LoggingPrefsLogLevel::All)
-    });
+    let configured =
+        capabilities.set_binary(chromium.to_str().expect("a UTF-8 path")).and_then(|()| {
+            for argument in [
+                "--headless",
+                // CI runs as root in a container, where Chromium's sandbox cannot be set up.
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                // Chromium itself must ask nothing of the network, or the test could not tell who did.
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--window-size=1280,900",
+                &format!("--user-data-dir={}", profile.path().display()),
+            ] {
+                capabilities.add_arg(argument)?;
+            }
+            capabilities.set_logging_prefs("browser", LoggingPrefsLogLevel::All)?;
+            capabilities.set_logging_prefs("performance", LoggingPrefsLogLevel::All)
+        });
     configured.expect("capabilities are plain JSON");
     capabilities
 }
@@ -105,11 +106,15 @@ impl Browser {
                  value ? done(value) : requestAnimationFrame(look);
              }})();"
         );
-        match self.driver.execute_async(script, vec![]).await {
-            Ok(value) => value.json().clone(),
-            Err(error) => {
-                let shown = self.eval("document.body.innerText").await;
-                panic!("`{expression}` never held: {error}\nthe page showed: {shown}")
+        loop {
+            match self.driver.execute_async(script.as_str(), vec![]).await {
+                Ok(value) => return value.json().clone(),
+                // The page was reloaded meanwhile; what is awaited may hold in the new one.
+                Err(error) if error.to_string().contains("unloaded") => (),
+                Err(error) => {
+                    let shown = self.eval("document.body.innerText").await;
+                    panic!("`{expression}` never held: {error}\nthe page showed: {shown}")
+                }
             }
         }
     }
