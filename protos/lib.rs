@@ -5,10 +5,7 @@
 //! [`api.proto`]: https://protobuf.dev/programming-guides/proto3/
 
 /// Package `api`.
-#[allow(
-    non_camel_case_types,
-    reason = "rpc getStream names its stream getStreamStream"
-)]
+#[allow(non_camel_case_types, reason = "rpc getStream names its stream getStreamStream")]
 pub mod api {
     tonic::include_proto!("api");
 }

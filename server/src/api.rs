@@ -28,9 +28,7 @@ impl api_server::Api for Api {
                 "the greeting would take {answer_bytes} bytes; a message may have {MESSAGE_LIMIT_BYTES}"
             )));
         }
-        Ok(Response::new(Hello {
-            message: greeting(&name),
-        }))
+        Ok(Response::new(Hello { message: greeting(&name) }))
     }
 
     async fn get_all(&self, request: Request<ApiRequest>) -> Result<Response<Items>, Status> {
@@ -44,9 +42,7 @@ impl api_server::Api for Api {
                 range.len()
             )));
         }
-        Ok(Response::new(Items {
-            items: range.map(item).collect(),
-        }))
+        Ok(Response::new(Items { items: range.map(item).collect() }))
     }
 
     type getStreamStream = ItemStream;
@@ -55,9 +51,7 @@ impl api_server::Api for Api {
         &self,
         request: Request<ApiRequest>,
     ) -> Result<Response<Self::getStreamStream>, Status> {
-        Ok(Response::new(stream::iter(OkItems(item_range(
-            *request.get_ref(),
-        )?))))
+        Ok(Response::new(stream::iter(OkItems(item_range(*request.get_ref())?))))
     }
 }
 
@@ -139,10 +133,7 @@ mod tests {
     }
 
     fn encoded(range: ItemRange) -> u64 {
-        Items {
-            items: range.map(item).collect(),
-        }
-        .encoded_len() as u64
+        Items { items: range.map(item).collect() }.encoded_len() as u64
     }
 
     proptest! {
@@ -155,9 +146,7 @@ mod tests {
 
     #[test]
     fn the_size_is_right_across_every_change_of_width() {
-        for edge in [
-            1, 9, 10, 99, 127, 128, 999, 9_999, 16_383, 16_384, 99_999, 2_097_151,
-        ] {
+        for edge in [1, 9, 10, 99, 127, 128, 999, 9_999, 16_383, 16_384, 99_999, 2_097_151] {
             let around = || range(5, edge - 1);
             assert_eq!(items_bytes(&around()), encoded(around()), "at {edge}");
         }
@@ -181,20 +170,12 @@ mod tests {
 
         let refused = get_all(too_many).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
-        assert!(
-            refused.message().contains("getStream"),
-            "{}",
-            refused.message()
-        );
+        assert!(refused.message().contains("getStream"), "{}", refused.message());
     }
 
     #[tokio::test]
     async fn a_greeting_that_no_client_could_receive_is_refused() {
-        let hello = |bytes| {
-            Api.say_hello(Request::new(HelloRequest {
-                name: "x".repeat(bytes),
-            }))
-        };
+        let hello = |bytes| Api.say_hello(Request::new(HelloRequest { name: "x".repeat(bytes) }));
         // Tag, a length of four bytes, "Hello " and "!": 12 bytes beside the name.
         let fits = hello(MESSAGE_LIMIT_BYTES - 12).await.unwrap().into_inner();
         assert_eq!(fits.encoded_len(), MESSAGE_LIMIT_BYTES);
@@ -204,10 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_range_names_the_field() {
-        let request = Request::new(ApiRequest {
-            length: -1,
-            after: 0,
-        });
+        let request = Request::new(ApiRequest { length: -1, after: 0 });
         let refused = Api.get_all(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         let violation = &refused.get_details_bad_request().unwrap().field_violations[0];

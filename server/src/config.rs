@@ -63,18 +63,13 @@ pub struct ServeConfig {
     pub header_timeout: Duration,
 
     /// How logs are written to standard error; RUST_LOG filters them.
-    #[arg(
-        long,
-        env = "RUNNEL_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
 
 #[derive(Args, Clone, Debug)]
 struct ListenConfig {
-    /// The address the server listens on; an unspecified one (0.0.0.0, [::]) is asked on loopback.
+    /// The address the server listens on; an unspecified one is asked on loopback.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
 }
@@ -96,13 +91,9 @@ impl Cli {
         match self.command {
             None => (Command::Serve, self.config),
             Some(CliCommand::Serve(config)) => (Command::Serve, config),
-            Some(CliCommand::Healthcheck(ListenConfig { listen })) => (
-                Command::Healthcheck,
-                ServeConfig {
-                    listen,
-                    ..self.config
-                },
-            ),
+            Some(CliCommand::Healthcheck(ListenConfig { listen })) => {
+                (Command::Healthcheck, ServeConfig { listen, ..self.config })
+            }
         }
     }
 }
@@ -145,10 +136,7 @@ mod tests {
     #[test]
     fn the_defaults_of_the_command_line_are_those_of_the_library() {
         let (_, parsed) = parse(&[]).unwrap();
-        assert_eq!(
-            format!("{parsed:?}"),
-            format!("{:?}", ServeConfig::default())
-        );
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", ServeConfig::default()));
     }
 
     #[test]

@@ -59,16 +59,10 @@ pub async fn check(listen: SocketAddr) -> Result<(), HealthcheckError> {
     let answer = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await
-        .map_err(|status| HealthcheckError::Refused {
-            address,
-            status: Box::new(status),
-        })?;
+        .map_err(|status| HealthcheckError::Refused { address, status: Box::new(status) })?;
     match answer.into_inner().status() {
         ServingStatus::Serving => Ok(()),
-        other => Err(HealthcheckError::NotServing {
-            address,
-            status: other.as_str_name(),
-        }),
+        other => Err(HealthcheckError::NotServing { address, status: other.as_str_name() }),
     }
 }
 

@@ -53,9 +53,7 @@ impl ItemRange {
             return Err(ItemRangeError::PastTheEnd { length, after });
         }
         let first = i64::from(after) + 1;
-        Ok(Self {
-            ids: first..first + i64::from(length),
-        })
+        Ok(Self { ids: first..first + i64::from(length) })
     }
 
     /// The ids as a range; all are in `1 ..= i32::MAX`.
@@ -102,14 +100,7 @@ mod tests {
     #[test]
     fn items_count_from_one() {
         let items: Vec<_> = ItemRange::new(3, 0).unwrap().collect();
-        assert_eq!(
-            items,
-            [
-                (1, "name 1".into()),
-                (2, "name 2".into()),
-                (3, "name 3".into())
-            ]
-        );
+        assert_eq!(items, [(1, "name 1".into()), (2, "name 2".into()), (3, "name 3".into())]);
     }
 
     #[test]
@@ -130,10 +121,7 @@ mod tests {
         assert_eq!(last, [(i32::MAX, "name 2147483647".into())]);
         assert_eq!(
             ItemRange::new(2, i32::MAX - 1),
-            Err(ItemRangeError::PastTheEnd {
-                length: 2,
-                after: i32::MAX - 1
-            })
+            Err(ItemRangeError::PastTheEnd { length: 2, after: i32::MAX - 1 })
         );
     }
 

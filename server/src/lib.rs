@@ -51,9 +51,7 @@ pub async fn serve(
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
         health.set_not_serving::<ApiServer<Api>>().await;
-        health
-            .set_service_status("", tonic_health::ServingStatus::NotServing)
-            .await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     })
     .await?;
     tracing::info!("drained");

@@ -16,9 +16,9 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match command {
             Command::Serve => serve(config).await,
-            Command::Healthcheck => runnel::healthcheck::check(config.listen)
-                .await
-                .map_err(|error| error.to_string()),
+            Command::Healthcheck => {
+                runnel::healthcheck::check(config.listen).await.map_err(|error| error.to_string())
+            }
         }
     });
     // Whatever still runs after a drain (a blocked reader, a name lookup) must not hold the exit.
@@ -36,9 +36,7 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let shutdown = runnel::signal::shutdown()
         .map_err(|error| format!("cannot listen for signals: {error}"))?;
-    runnel::serve(listener, config, shutdown)
-        .await
-        .map_err(|error| error.to_string())
+    runnel::serve(listener, config, shutdown).await.map_err(|error| error.to_string())
 }
 
 fn fail(error: &str) -> ExitCode {

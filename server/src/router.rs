@@ -81,9 +81,7 @@ impl Services {
         }
         router.fallback(async move |request: Request| {
             if is_grpc(request.headers()) {
-                rpc.oneshot(request)
-                    .await
-                    .map(|response| response.map(Body::new))
+                rpc.oneshot(request).await.map(|response| response.map(Body::new))
             } else {
                 Ok(ui::respond(&request))
             }
@@ -93,12 +91,10 @@ impl Services {
 
 /// Whether a request calls itself gRPC or gRPC-Web, of whatever subtype.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| {
-            content_type
-                .as_bytes()
-                .get(..rpc::CONTENT_TYPE_PREFIX.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(rpc::CONTENT_TYPE_PREFIX))
-        })
+    headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
+        content_type
+            .as_bytes()
+            .get(..rpc::CONTENT_TYPE_PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(rpc::CONTENT_TYPE_PREFIX))
+    })
 }

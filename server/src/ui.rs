@@ -28,27 +28,22 @@ const INDEX: &str = "index.html";
 pub(crate) fn respond<B>(request: &Request<B>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET\n");
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let path = request.uri().path().trim_start_matches('/');
     let name = if is_file_name(path) { path } else { INDEX };
     match Asset::find(name, request.headers()) {
         Some(asset) => asset.into_response(request.method(), request.headers()),
-        None if name == INDEX => plain(
-            StatusCode::NOT_FOUND,
-            "the page is not built; run `cargo xtask build`\n",
-        ),
+        None if name == INDEX => {
+            plain(StatusCode::NOT_FOUND, "the page is not built; run `cargo xtask build`\n")
+        }
         None => plain(StatusCode::NOT_FOUND, "there is no such file\n"),
     }
 }
 
 fn is_file_name(path: &str) -> bool {
-    path.rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains('.'))
+    path.rsplit('/').next().is_some_and(|last| last.contains('.'))
 }
 
 /// A file of the page, in the form this client gets it.
@@ -62,10 +57,7 @@ struct Asset {
 impl Asset {
     fn find(name: &str, request: &HeaderMap) -> Option<Self> {
         // A compressed form is not a file of its own.
-        if PRECOMPRESSED
-            .iter()
-            .any(|(extension, _)| name.ends_with(&format!(".{extension}")))
-        {
+        if PRECOMPRESSED.iter().any(|(extension, _)| name.ends_with(&format!(".{extension}"))) {
             return None;
         }
         let plain = Dist::get(name)?;
@@ -78,19 +70,11 @@ impl Asset {
                 Some((Some(coding), Dist::get(&format!("{name}.{extension}"))?))
             })
             .unwrap_or((None, plain));
-        Some(Self {
-            file,
-            content_type,
-            coding,
-            immutable,
-        })
+        Some(Self { file, content_type, coding, immutable })
     }
 
     fn into_response(self, method: &Method, request: &HeaderMap) -> Response<Body> {
-        let etag = format!(
-            "\"{}\"",
-            &hex(&self.file.metadata.sha256_hash())[..HASH_DIGITS]
-        );
+        let etag = format!("\"{}\"", &hex(&self.file.metadata.sha256_hash())[..HASH_DIGITS]);
         let fresh = request
             .get_all(header::IF_NONE_MATCH)
             .iter()
@@ -121,10 +105,7 @@ impl Asset {
         }
         headers.insert(header::CONTENT_TYPE, self.content_type);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(coding) = self.coding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
@@ -143,23 +124,18 @@ fn carries_hash(name: &str, hash: &str) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Text is UTF-8 and says so; browsers would guess otherwise.
 fn content_type(mime_type: &str) -> HeaderValue {
     let text = mime_type.starts_with("text/");
-    HeaderValue::try_from(format!(
-        "{mime_type}{}",
-        if text { "; charset=utf-8" } else { "" }
-    ))
-    .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+    HeaderValue::try_from(format!("{mime_type}{}", if text { "; charset=utf-8" } else { "" }))
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
 /// Whether `accept-encoding` takes a coding: named, or covered by `*`, and not with a weight of zero
@@ -172,10 +148,7 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
         .flat_map(|value| value.split(','))
         .map(|offer| {
             let (name, parameters) = offer.split_once(';').unwrap_or((offer, ""));
-            let weight = parameters
-                .trim()
-                .strip_prefix("q=")
-                .map_or(Ok(1.0), str::parse::<f32>);
+            let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
             (name.trim(), weight.is_ok_and(|weight| weight > 0.0))
         });
     let mut any = false;
@@ -191,9 +164,7 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
 /// Whether an `if-none-match` names this tag, weakly compared as RFC 9110 section 13.1.2 wants.
 fn etag_matches(if_none_match: &[u8], etag: &str) -> bool {
     std::str::from_utf8(if_none_match).is_ok_and(|tags| {
-        tags.split(',')
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
     })
 }
 
@@ -201,10 +172,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

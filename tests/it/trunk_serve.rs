@@ -1,13 +1,7 @@
 //! `trunk serve`, as one works on the page: RPCs through its proxy, and a rebuild for the page's files
 //! only. It serves a copy of the sources, which the test may edit.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use runnel_tests::{
     binary::Binary,
@@ -49,16 +43,18 @@ impl Trunk {
     /// Serves `sources` on `port`.
     fn serve(sources: &Path, port: u16) -> Self {
         let target = path_from_env("RUNNEL_BIN");
-        let target = target.ancestors().nth(2).expect("target/release/runnel");
+        let target = target.ancestors().nth(2).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", "exec trunk serve --color never --port \"$0\" 2>&1", &port.to_string()])
             .current_dir(sources)
             .env("CARGO_TARGET_DIR", target)
+            // Trunk takes its value for a boolean and does not start for NO_COLOR=1.
+            .env_remove("NO_COLOR")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("start trunk");
-        let output = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { _child: child, output, builds: 0 }
     }
 
@@ -66,7 +62,7 @@ impl Trunk {
     async fn says(&mut self, words: &str) {
         let mut said = Vec::new();
         let found = tokio::time::timeout(BUILD_PATIENCE, async {
-            while let Some(line) = self.output.next_line().await.expect("a readable output") {
+            while let Some(line) = self.output.next_line().await.unwrap() {
                 self.builds += usize::from(line.contains("starting build"));
                 let found = line.contains(words);
                 said.push(line);
@@ -82,34 +78,34 @@ impl Trunk {
 }
 
 fn copy_of_the_sources() -> TempDir {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let copy = TempDir::new().expect("a temporary folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let copy = TempDir::new().unwrap();
     let copied = std::process::Command::new("cp")
         .arg("-R")
         .args(SOURCES.map(|source| root.join(source)))
         .arg(copy.path())
         .status();
-    assert!(copied.expect("run cp").success());
+    assert!(copied.unwrap().success());
     copy
 }
 
-fn edit(file: PathBuf, before: &str, after: &str) {
-    let text = fs::read_to_string(&file).expect("a source file");
+fn edit(file: &Path, before: &str, after: &str) {
+    let text = fs::read_to_string(file).unwrap();
     assert!(text.contains(before), "{} has no {before:?}", file.display());
-    fs::write(&file, text.replace(before, after)).expect("write the source file");
+    fs::write(file, text.replace(before, after)).unwrap();
 }
 
 /// A port that was free a moment ago: trunk cannot be asked which one it took.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind loopback");
-    listener.local_addr().expect("an address").port()
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 #[tokio::test]
 async fn the_page_works_through_its_proxy_and_is_rebuilt_when_its_own_files_change() {
     let mut server = Binary::start(&[]).await;
     let sources = copy_of_the_sources();
-    edit(sources.path().join("Trunk.toml"), "http://127.0.0.1:8080", &server.url());
+    edit(&sources.path().join("Trunk.toml"), "http://127.0.0.1:8080", &server.url());
     let port = free_port();
     let mut trunk = Trunk::serve(sources.path(), port);
     trunk.says("server listening").await;
@@ -134,9 +130,9 @@ async fn the_page_works_through_its_proxy_and_is_rebuilt_when_its_own_files_chan
         assert_eq!(server.call_line("getStream").await["code"], "Cancelled");
 
         // An edit of the server is none of the page's business; an edit of the page is.
-        edit(sources.path().join("server/src/items.rs"), "The domain", "The edited domain");
+        edit(&sources.path().join("server/src/items.rs"), "The domain", "The edited domain");
         let greeting = sources.path().join("web/src/components/greeting.rs");
-        edit(greeting, "title=\"Greeting\"", "title=\"Greeting, edited\"");
+        edit(&greeting, "title=\"Greeting\"", "title=\"Greeting, edited\"");
         trunk.says("success").await;
         page.until("document.body.innerText.includes('Greeting, edited')").await;
         assert_eq!(trunk.builds, 2, "one at the start, one for the edit of the page");

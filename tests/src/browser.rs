@@ -54,7 +54,7 @@ async fn start_chromedriver() -> (u16, Child) {
         loop {
             let line = lines.next_line().await.expect("a readable stdout");
             let line = line.expect("chromedriver says its port");
-            if let Some(port) = line.split("on port ").nth(1) {
+            if let Some(port) = line.split("started successfully on port ").nth(1) {
                 return port.trim_end_matches('.').parse().expect("a port");
             }
         }

@@ -51,10 +51,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let record = CallRecord::begin(&request);
-        LoggedFuture {
-            inner: self.inner.call(request),
-            record: Some(record),
-        }
+        LoggedFuture { inner: self.inner.call(request), record: Some(record) }
     }
 }
 
@@ -128,9 +125,7 @@ where
             return Poll::Ready(Ok(response));
         };
         record.saw_status(response.headers());
-        Poll::Ready(Ok(
-            response.map(|inner| Body::new(LoggedBody { inner, record }))
-        ))
+        Poll::Ready(Ok(response.map(|inner| Body::new(LoggedBody { inner, record }))))
     }
 }
 

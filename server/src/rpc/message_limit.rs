@@ -33,10 +33,7 @@ impl<S> Layer<S> for MessageLimitLayer {
     type Service = MessageLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MessageLimit {
-            inner,
-            limit_bytes: self.limit_bytes,
-        }
+        MessageLimit { inner, limit_bytes: self.limit_bytes }
     }
 }
 
@@ -61,8 +58,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> S::Future {
         let prefixes = PrefixWalk::new(self.limit_bytes);
-        self.inner
-            .call(request.map(|inner| Body::new(LimitedBody { inner, prefixes })))
+        self.inner.call(request.map(|inner| Body::new(LimitedBody { inner, prefixes })))
     }
 }
 
@@ -84,10 +80,7 @@ impl http_body::Body for LimitedBody {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
-            && let Err(TooLarge {
-                message_bytes,
-                limit_bytes,
-            }) = self.prefixes.walk(data)
+            && let Err(TooLarge { message_bytes, limit_bytes }) = self.prefixes.walk(data)
         {
             return Poll::Ready(Some(Err(Status::resource_exhausted(format!(
                 "the message has {message_bytes} bytes; {limit_bytes} are allowed"
@@ -124,12 +117,7 @@ struct PrefixWalk {
 
 impl PrefixWalk {
     const fn new(limit_bytes: usize) -> Self {
-        Self {
-            limit_bytes,
-            prefix: [0; PREFIX_BYTES],
-            prefix_bytes: 0,
-            message_bytes_left: 0,
-        }
+        Self { limit_bytes, prefix: [0; PREFIX_BYTES], prefix_bytes: 0, message_bytes_left: 0 }
     }
 
     fn walk(&mut self, mut data: &[u8]) -> Result<(), TooLarge> {
@@ -214,12 +202,6 @@ mod tests {
     #[test]
     fn a_length_of_four_gigabytes_is_refused_at_its_prefix() {
         let refused = walk(&[0, 0xff, 0xff, 0xff, 0xff], &[1], 4096).unwrap_err();
-        assert_eq!(
-            refused,
-            TooLarge {
-                message_bytes: 0xffff_ffff,
-                limit_bytes: 4096
-            }
-        );
+        assert_eq!(refused, TooLarge { message_bytes: 0xffff_ffff, limit_bytes: 4096 });
     }
 }

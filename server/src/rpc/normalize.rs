@@ -47,12 +47,7 @@ impl Protocol {
     /// The protocol of a media type, parameters (`; charset=…`) and case ignored. The only message
     /// format is protobuf: `+json` and the like are no protocol of ours.
     fn from_media_type(value: &str) -> Option<Self> {
-        let essence = value
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/grpc" | "application/grpc+proto" => Some(Self::Grpc),
             "application/grpc-web" | "application/grpc-web+proto" => Some(Self::GrpcWeb),
@@ -127,10 +122,7 @@ impl Refusal {
         let mut response = Response::new(Body::new(http_body_util::Full::from(why)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if self == Self::Method {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
@@ -176,10 +168,7 @@ mod tests {
 
     fn request(version: Version, content_type: &str, accept: &str) -> Request<()> {
         let mut request = Request::post("/api.Api/getAll").version(version);
-        for (name, value) in [
-            (header::CONTENT_TYPE, content_type),
-            (header::ACCEPT, accept),
-        ] {
+        for (name, value) in [(header::CONTENT_TYPE, content_type), (header::ACCEPT, accept)] {
             if !value.is_empty() {
                 request = request.header(name, value);
             }
@@ -204,10 +193,7 @@ mod tests {
             "Application/gRPC-Web+Proto",
         ] {
             let plain = "application/grpc-web+proto".to_owned();
-            assert_eq!(
-                content_type_and_accept(spelling, ""),
-                (plain.clone(), plain)
-            );
+            assert_eq!(content_type_and_accept(spelling, ""), (plain.clone(), plain));
         }
     }
 
@@ -217,10 +203,7 @@ mod tests {
         let (text, binary) = (Protocol::GrpcWebText, Protocol::GrpcWeb);
         assert_eq!(answer(""), text.content_type());
         assert_eq!(answer("*/*"), text.content_type());
-        assert_eq!(
-            answer("application/grpc-web-text, */*"),
-            text.content_type()
-        );
+        assert_eq!(answer("application/grpc-web-text, */*"), text.content_type());
         assert_eq!(answer("application/grpc-web"), binary.content_type());
     }
 
@@ -228,18 +211,10 @@ mod tests {
     fn what_is_no_call_is_refused() {
         let refusal =
             |version, content_type| normalize(&mut request(version, content_type, "")).unwrap_err();
-        for content_type in [
-            "",
-            "application/json",
-            "application/grpc-web+json",
-            "image/jpeg",
-        ] {
+        for content_type in ["", "application/json", "application/grpc-web+json", "image/jpeg"] {
             assert_eq!(refusal(Version::HTTP_2, content_type), Refusal::ContentType);
         }
-        assert_eq!(
-            refusal(Version::HTTP_11, "application/grpc"),
-            Refusal::HttpVersion
-        );
+        assert_eq!(refusal(Version::HTTP_11, "application/grpc"), Refusal::HttpVersion);
 
         let mut get = request(Version::HTTP_2, "application/grpc", "");
         *get.method_mut() = Method::GET;

@@ -1,0 +1,50 @@
+# One container: the static server, page embedded, and nothing else.
+#
+#   docker build -t runnel .        docker run -p 8080:8080 runnel
+#
+# Everything comes from crates.io, npm, rustup and Debian, through `cargo xtask`, so the container
+# holds what `cargo xtask build` makes anywhere.
+ARG RUST_IMAGE=rust:1.95-bookworm
+
+FROM ${RUST_IMAGE} AS build
+# npm brings wasm-opt (Debian's is too old for today's rustc). The compiler is the one the image came
+# with, whatever its name: rustup would fetch another if its default were a different one.
+RUN apt-get update -q \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nodejs npm \
+ && rm -rf /var/lib/apt/lists/* \
+ && rustup default "$(rustup toolchain list | sed 's/ .*//;q')"
+WORKDIR /src
+# Where xtask keeps its tools; outside the sources, so that the layer below holds them.
+ENV XDG_CACHE_HOME=/cache CARGO_TARGET_DIR=/cache/target CARGO_INCREMENTAL=0
+
+# Trunk and wasm-bindgen, ten minutes to compile, in a layer that only a change of versions or of
+# xtask repeats. Cargo wants every member of the workspace to exist, so the others are empty here.
+COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+COPY protos/Cargo.toml protos/
+COPY server/Cargo.toml server/
+COPY web/Cargo.toml web/
+COPY tests/Cargo.toml tests/
+COPY xtask xtask
+RUN mkdir server/src web/src tests/src \
+ && touch protos/lib.rs server/src/lib.rs web/src/lib.rs tests/src/lib.rs \
+ && cargo xtask setup
+
+COPY . .
+# Into the image's root-to-be: static, hence musl, and of the machine that builds.
+RUN binary=$(cargo xtask build --target "$(uname -m)-unknown-linux-musl") \
+ && mkdir /image \
+ && cp "$binary" /image/runnel
+
+FROM scratch
+LABEL org.opencontainers.image.title="Runnel" \
+      org.opencontainers.image.description="One server, one port: the page, gRPC-Web and gRPC" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /image/runnel /runnel
+# Nobody: no root, no name needed, and the same number wherever it runs.
+USER 65532:65532
+# The loopback address that is the default elsewhere would be nobody's but the container's own.
+ENV RUNNEL_LISTEN=[::]:8080
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/runnel", "healthcheck"]
+ENTRYPOINT ["/runnel"]

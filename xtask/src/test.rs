@@ -1,0 +1,177 @@
+//! `cargo xtask test`: every test of the workspace against the real, released thing.
+
+use std::{
+    ffi::OsString,
+    io::{self, Read, Write},
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    browser::Browser,
+    build, python,
+    tools::Tools,
+    workspace::{Workspace, step},
+};
+
+/// Builds, runs `cargo test`, says how many tests ran.
+pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
+    // What may be missing comes first: nobody waits for a build to read that there is no browser.
+    let browser = Browser::ensure(workspace)?;
+    let python = python::ensure(workspace)?;
+    let tools = Tools::ensure(workspace)?;
+    let binary = build(workspace, &tools, None)?;
+
+    step("tests: cargo test (some minutes to compile the first time)");
+    let mut cargo = Command::new("cargo");
+    // One failure must not hide the others, nor make the count a lie.
+    cargo.args(["test", "--no-fail-fast"]);
+    if !chooses_packages(args) {
+        cargo.arg("--workspace");
+    }
+    let mut child = cargo
+        .args(args)
+        .current_dir(&workspace.root)
+        // Some tests start `trunk serve`.
+        .env("PATH", &tools.path)
+        .env("RUNNEL_BIN", binary)
+        .env("RUNNEL_PYTHON", python)
+        .env("RUNNEL_CHROMIUM", browser.chromium)
+        .env("RUNNEL_CHROMEDRIVER", browser.chromedriver)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo")?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        tally = watch(output, io::stdout())?;
+    }
+    let status = child.wait()?;
+
+    if !status.success() && tally.failed == 0 {
+        eprintln!("error: cargo test failed before every test could report; see above");
+    }
+    println!("{tally}");
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Whether the arguments for cargo itself (not those for the tests) say which packages to test.
+fn chooses_packages(args: &[OsString]) -> bool {
+    let mut for_cargo = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+    for_cargo.any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+/// How many tests ended how.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others are not
+    /// about totals.
+    fn add(&mut self, line: &str) {
+        // With colours on, escape codes may stand around the words, never inside them.
+        let Some((_, counts)) = line.split_once("test result: ") else {
+            return;
+        };
+        let words: Vec<&str> = counts.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let Ok(number) = pair[0].parse::<u64>() else {
+                continue;
+            };
+            match pair[1].trim_end_matches(';') {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
+}
+
+/// Passes `output` on as it comes, half lines included, and counts.
+fn watch(mut output: impl Read, mut to: impl Write) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    let mut line = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let read = match output.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        let chunk = &buffer[..read];
+        to.write_all(chunk)?;
+        to.flush()?;
+        for &byte in chunk {
+            if byte == b'\n' {
+                tally.add(&String::from_utf8_lossy(&line));
+                line.clear();
+            } else {
+                line.push(byte);
+            }
+        }
+        if read == 0 {
+            tally.add(&String::from_utf8_lossy(&line));
+            return Ok(tally);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time, as a pipe may.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.len().min(7);
+            buffer[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    const OUTPUT: &str = "running 3 tests\n\
+        test a ... ok\n\
+        test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n\
+        a test printed 9 passed; 9 failed\n\
+        test result: \u{1b}[31mFAILED\u{1b}[0m. 10 passed; 2 failed; 1 ignored; 0 measured; 4 filtered out";
+
+    #[test]
+    fn results_of_all_test_binaries_are_summed_across_chunks() {
+        let mut seen = Vec::new();
+        let tally = watch(Drip(OUTPUT.as_bytes()), &mut seen).unwrap();
+        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 1 });
+        assert_eq!(tally.to_string(), "13 passed, 2 failed, 1 skipped");
+        assert_eq!(seen, OUTPUT.as_bytes(), "everything is passed on");
+    }
+
+    #[test]
+    fn nothing_skipped_is_not_mentioned() {
+        assert_eq!(Tally { passed: 2, failed: 0, skipped: 0 }.to_string(), "2 passed, 0 failed");
+    }
+
+    #[test]
+    fn only_cargos_own_arguments_choose_packages() {
+        let args = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(chooses_packages(&args(&["-p", "runnel"])));
+        assert!(chooses_packages(&args(&["--package=runnel"])));
+        assert!(!chooses_packages(&args(&["browser", "--", "-p"])));
+    }
+}
