@@ -162,7 +162,8 @@ impl Browser {
         entries.into_iter().map(|entry| format!("{} {}", entry.level, entry.message)).collect()
     }
 
-    /// Of which origins anything was requested since this was last asked.
+    /// Of which origins anything was requested since this was last asked, but for what Chromium takes
+    /// from within itself.
     pub async fn requested_origins(&self) -> BTreeSet<String> {
         let entries = self.driver.get_log("performance").await.expect("the performance log");
         entries
@@ -173,7 +174,8 @@ impl Browser {
                 let sent = event["method"] == "Network.requestWillBeSent";
                 let url = event["params"]["request"]["url"].as_str().filter(|_| sent)?;
                 let url: http::Uri = url.parse().ok()?;
-                Some(format!("{}://{}", url.scheme_str()?, url.authority()?))
+                let scheme = url.scheme_str().filter(|scheme| *scheme != "chrome")?;
+                Some(format!("{scheme}://{}", url.authority()?))
             })
             .collect()
     }
