@@ -1,15 +1,11 @@
 //! The page as a whole: where it mounts, and the three panels it is made of.
 
 use leptos::prelude::*;
-use runnel_web::api::ApiClient;
-use tonic_web_wasm_client::Client;
 
+use crate::browser::transport::{Api, same_origin};
 use crate::components::greeting::Greeting;
 use crate::components::listing::Listing;
 use crate::components::streaming::Streaming;
-
-/// The client every panel calls through: `fetch`, to the origin this page came from.
-pub(crate) type Api = ApiClient<Client>;
 
 /// Puts the page in the place of the static shell that index.html shows until now.
 pub(crate) fn mount() {
@@ -17,9 +13,7 @@ pub(crate) fn mount() {
         leptos::logging::error!("index.html has no #app to mount into");
         return;
     };
-    let origin = window().location().origin().unwrap_or_default();
-    let api = ApiClient::new(Client::new(origin));
-
+    let api = same_origin();
     root.replace_children_with_node_0();
     let _ = root.remove_attribute("aria-busy");
     mount_to(wasm_bindgen::JsCast::unchecked_into(root), move || view! { <App api /> }).forget();

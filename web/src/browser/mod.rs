@@ -4,4 +4,5 @@ pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod resize;
 pub(crate) mod task;
+pub(crate) mod transport;
 pub(crate) mod turns;

@@ -6,8 +6,8 @@ use leptos::prelude::*;
 use super::panel::Panel;
 use super::phase::Phase;
 use super::problem::Problem;
-use crate::app::Api;
 use crate::browser::task::Task;
+use crate::browser::transport::Api;
 
 /// Who is greeted before anyone has said who they are.
 const DEFAULT_NAME: &str = "Gonzalo";

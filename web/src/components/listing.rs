@@ -11,8 +11,8 @@ use super::panel::Panel;
 use super::phase::Phase;
 use super::problem::Problem;
 use super::virtual_list::VirtualList;
-use crate::app::Api;
 use crate::browser::task::Task;
+use crate::browser::transport::Api;
 use crate::feed::{Feed, Sink};
 
 /// Items asked for on load.

@@ -13,9 +13,9 @@ use super::panel::Panel;
 use super::phase::Phase;
 use super::problem::Problem;
 use super::virtual_list::VirtualList;
-use crate::app::Api;
 use crate::browser::clock::Budget;
 use crate::browser::task::Task;
+use crate::browser::transport::Api;
 use crate::browser::turns::Turns;
 use crate::feed::{Feed, Sink};
 
