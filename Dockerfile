@@ -25,9 +25,12 @@ COPY protos/Cargo.toml protos/
 COPY server/Cargo.toml server/
 COPY web/Cargo.toml web/
 COPY tests/Cargo.toml tests/
+COPY tests/conformance/Cargo.toml tests/conformance/
+COPY bench/Cargo.toml bench/
 COPY xtask xtask
-RUN mkdir server/src web/src tests/src \
+RUN mkdir server/src web/src tests/src tests/conformance/src bench/src \
  && touch protos/lib.rs server/src/lib.rs web/src/lib.rs tests/src/lib.rs \
+      tests/conformance/src/lib.rs bench/src/lib.rs \
  && cargo xtask setup
 
 COPY . .

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rpc::{Limits, MESSAGE_LIMIT_BYTES, admission::Bound};
+
 /// One server, one port: the page, gRPC-Web and gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "runnel", version, args_conflicts_with_subcommands = true)]
@@ -62,6 +64,51 @@ pub struct ServeConfig {
     )]
     pub header_timeout: Duration,
 
+    /// The largest request message, in bytes.
+    #[arg(
+        long,
+        env = "RUNNEL_MESSAGE_LIMIT_BYTES",
+        value_name = "BYTES",
+        default_value_t = MESSAGE_LIMIT_BYTES
+    )]
+    pub message_limit_bytes: usize,
+
+    /// How long a unary call may take, whatever deadline its client sets.
+    #[arg(
+        long,
+        env = "RUNNEL_UNARY_DEADLINE",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = humantime::parse_duration
+    )]
+    pub unary_deadline: Duration,
+
+    /// Unary calls open at once, in all.
+    #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
+    pub max_calls: usize,
+
+    /// Unary calls open at once for one client address (an IPv6 client is its /64).
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
+        value_name = "CALLS",
+        default_value_t = 1024
+    )]
+    pub max_calls_per_address: usize,
+
+    /// Streams open at once, in all.
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
+    pub max_streams: usize,
+
+    /// Streams open at once for one client address (an IPv6 client is its /64).
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
+        value_name = "STREAMS",
+        default_value_t = 1024
+    )]
+    pub max_streams_per_address: usize,
+
     /// How logs are written to standard error; RUST_LOG filters them.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -98,6 +145,18 @@ impl Cli {
     }
 }
 
+impl ServeConfig {
+    /// What a call may cost.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            message_bytes: self.message_limit_bytes,
+            unary_deadline: Some(self.unary_deadline),
+            unary: Bound { total: self.max_calls, per_address: self.max_calls_per_address },
+            streams: Bound { total: self.max_streams, per_address: self.max_streams_per_address },
+        }
+    }
+}
+
 impl Default for ServeConfig {
     /// What `runnel` without arguments or environment uses.
     fn default() -> Self {
@@ -105,6 +164,12 @@ impl Default for ServeConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             drain_deadline: Duration::from_secs(10),
             header_timeout: Duration::from_mins(1),
+            message_limit_bytes: MESSAGE_LIMIT_BYTES,
+            unary_deadline: Duration::from_mins(1),
+            max_calls: 4096,
+            max_calls_per_address: 1024,
+            max_streams: 4096,
+            max_streams_per_address: 1024,
             log_format: LogFormat::Text,
         }
     }

@@ -7,19 +7,26 @@
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
 //! | `router` | is it an RPC or the page? |
+//! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
+//! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page, embedded |
 //! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 
 pub mod api;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod healthcheck;
+pub mod item_frames;
 pub mod items;
 mod net;
 mod router;
 pub mod rpc;
+pub mod services;
 pub mod signal;
 pub mod telemetry;
 mod ui;
@@ -28,30 +35,72 @@ use std::{future::Future, io};
 
 use runnel_protos::api::api_server::ApiServer;
 use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
+use tonic_health::ServingStatus;
 
-use crate::{api::Api, config::ServeConfig};
+use crate::{
+    api::Api,
+    config::ServeConfig,
+    services::{DescriptorError, Services},
+};
 
-/// Serves on `listener` until `shutdown` resolves, then drains: health turns NOT_SERVING, no
-/// connection is accepted any more, open calls may end within `config.drain_deadline`, and what is
-/// left then is cut off. Returns when every connection is closed.
-///
-/// The caller owns the bind and the signal, so a test binds port 0 and ends the server when it likes.
-/// `config.listen` is not used here.
+/// Why a server could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener failed.
+    #[error("the listener failed: {0}")]
+    Listener(#[from] io::Error),
+    /// A service was described by something that is no descriptor.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+}
+
+/// Serves the contract, `api.Api`, beside the page; see [`serve_services`].
 pub async fn serve(
     listener: TcpListener,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+) -> Result<(), ServeError> {
+    let api = ApiServer::new(Api)
+        .accept_compressed(CompressionEncoding::Gzip)
+        // What a message may have once it is decompressed; the layers look at it before.
+        .max_decoding_message_size(config.message_limit_bytes);
+    let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
+    serve_services(listener, services, config, shutdown).await
+}
+
+/// Serves any gRPC services beside the page, with health and reflection, on `listener` until `shutdown`
+/// resolves. Then it drains: health turns NOT_SERVING, no connection is accepted any more, open calls
+/// may end within `config.drain_deadline`, and what is left then is cut off. Returns when every
+/// connection is closed.
+///
+/// The caller owns the bind and the signal, so a test binds port 0 and ends the server when it likes.
+/// `config.listen` is not used here.
+pub async fn serve_services(
+    listener: TcpListener,
+    services: Services,
+    config: ServeConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<ApiServer<Api>>().await;
-    let app = router::router(health_service);
+    // The empty name is the server as a whole.
+    let watched: Vec<_> = services.names().iter().copied().chain([""]).collect();
+    for name in &watched {
+        health.set_service_status(*name, ServingStatus::Serving).await;
+    }
+    let services = services
+        .add_service(health_service)
+        .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_reflection()?;
+    let app = router::router(services, config.limits())?;
 
     tracing::info!("listening on http://{}", listener.local_addr()?);
     net::serve(listener, app, &config, async {
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
-        health.set_not_serving::<ApiServer<Api>>().await;
-        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        for name in &watched {
+            health.set_service_status(*name, ServingStatus::NotServing).await;
+        }
     })
     .await?;
     tracing::info!("drained");

@@ -140,7 +140,7 @@ fn content_type(mime_type: &str) -> HeaderValue {
 
 /// Whether `accept-encoding` takes a coding: named, or covered by `*`, and not with a weight of zero
 /// (RFC 9110 section 12.5.3).
-fn accepts(headers: &HeaderMap, coding: &str) -> bool {
+pub(crate) fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     let offers = headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
@@ -148,7 +148,9 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
         .flat_map(|value| value.split(','))
         .map(|offer| {
             let (name, parameters) = offer.split_once(';').unwrap_or((offer, ""));
-            let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+            let weight =
+                parameters.trim().strip_prefix(['q', 'Q']).and_then(|q| q.strip_prefix('='));
+            let weight = weight.map_or(Ok(1.0), str::parse::<f32>);
             (name.trim(), weight.is_ok_and(|weight| weight > 0.0))
         });
     let mut any = false;
@@ -162,9 +164,10 @@ fn accepts(headers: &HeaderMap, coding: &str) -> bool {
 }
 
 /// Whether an `if-none-match` names this tag, weakly compared as RFC 9110 section 13.1.2 wants.
-fn etag_matches(if_none_match: &[u8], etag: &str) -> bool {
+pub(crate) fn etag_matches(if_none_match: &[u8], etag: &str) -> bool {
     std::str::from_utf8(if_none_match).is_ok_and(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+        let mut tags_in_list = tags.split(',').map(str::trim);
+        tags.trim() == "*" || tags_in_list.any(|tag| tag.trim_start_matches("W/") == etag)
     })
 }
 
@@ -192,6 +195,7 @@ mod tests {
         assert!(accepts(&accepting("*"), "br"));
         assert!(!accepts(&accepting("gzip, deflate"), "br"));
         assert!(!accepts(&accepting("br;q=0"), "br"));
+        assert!(!accepts(&accepting("br;Q=0"), "br"));
         assert!(!accepts(&accepting("br;q=0, *"), "br"));
         assert!(!accepts(&accepting("br;q=nonsense"), "br"));
         assert!(!accepts(&HeaderMap::new(), "br"));
@@ -213,6 +217,8 @@ mod tests {
         assert!(etag_matches(b"*", "\"b\""));
         assert!(!etag_matches(b"\"bb\"", "\"b\""));
         assert!(!etag_matches(b"\xff", "\"b\""));
+        // A tag may hold commas and stars; only a star alone means any.
+        assert!(!etag_matches(b"\"a,*,c\"", "\"b\""));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod bad_input;
 mod binary;
 mod browser;
 mod calls;
+mod endings;
 mod interop;
 mod page;
 mod reflection;

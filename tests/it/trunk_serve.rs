@@ -18,13 +18,14 @@ use tokio::{
 const BUILD_PATIENCE: Duration = Duration::from_mins(15);
 
 /// What a page is built from, and what cargo wants of the workspace around it.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "Cargo.lock",
     "Cargo.toml",
     "Trunk.toml",
     "index.html",
     "rust-toolchain.toml",
     ".cargo",
+    "bench",
     "protos",
     "server",
     "tests",

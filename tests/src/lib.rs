@@ -1,6 +1,6 @@
 //! What the tests stand on: the production server in this process ([`server`]), the release binary as
 //! a child ([`binary`]), calls framed by hand ([`wire`]), Python peers ([`python`]) and a real browser
-//! ([`browser`]).
+//! ([`browser`]). [`waiting`] answers the contract so slowly that one can watch a call end.
 //!
 //! Everything binds port 0 and everything is waited for: no fixed port, no sleep. What cannot be done
 //! fails the test, with words.
@@ -16,6 +16,7 @@ pub mod browser;
 pub mod python;
 pub mod server;
 pub mod transport;
+pub mod waiting;
 pub mod wire;
 
 use std::{env, path::PathBuf, time::Duration};

@@ -1,8 +1,9 @@
 //! The production `serve`, in this process, on a port of its own.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use runnel::config::ServeConfig;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use runnel::{ServeError, config::ServeConfig, services::Services};
 use runnel_web::api::ApiClient;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -13,7 +14,7 @@ use crate::patiently;
 pub struct TestServer {
     address: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
-    served: JoinHandle<io::Result<()>>,
+    served: JoinHandle<Result<(), ServeError>>,
 }
 
 impl TestServer {
@@ -24,14 +25,26 @@ impl TestServer {
 
     /// A server with a configuration of the test's own; its listen address is not used.
     pub async fn start_with(config: ServeConfig) -> Self {
+        Self::run(|listener, shutdown| runnel::serve(listener, config, shutdown)).await
+    }
+
+    /// A server of other services than the contract's, or of the contract answered otherwise.
+    pub async fn start_services(services: Services, config: ServeConfig) -> Self {
+        Self::run(|listener, shutdown| runnel::serve_services(listener, services, config, shutdown))
+            .await
+    }
+
+    async fn run<F, T>(serve: F) -> Self
+    where
+        F: FnOnce(TcpListener, BoxFuture<'static, ()>) -> T,
+        T: Future<Output = Result<(), ServeError>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (shutdown, begin_shutdown) = oneshot::channel();
-        let served = tokio::spawn(runnel::serve(listener, config, async {
-            // A dropped sender means shutdown as well.
-            let _ = begin_shutdown.await;
-        }));
-        Self { address, shutdown: Some(shutdown), served }
+        // A dropped sender means shutdown as well.
+        let begun = begin_shutdown.map(drop).boxed();
+        Self { address, shutdown: Some(shutdown), served: tokio::spawn(serve(listener, begun)) }
     }
 
     /// A configuration that cuts off what is open this long after the shutdown began.

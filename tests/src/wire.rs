@@ -41,7 +41,8 @@ impl Protocol {
         }
     }
 
-    fn encode(self, body: Vec<u8>) -> Bytes {
+    /// A request body as the protocol wants it.
+    pub fn encode(self, body: Vec<u8>) -> Bytes {
         match self {
             Self::GrpcWebText => STANDARD.encode(body).into(),
             Self::Grpc | Self::GrpcWeb => body.into(),

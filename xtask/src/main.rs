@@ -5,8 +5,11 @@
 //! will: the second time is quick. What the tools are and where they live is [`tools`]; how the
 //! page becomes files that may be cached for ever is [`page`].
 
+mod bench;
 mod browser;
+mod conformance;
 mod debian;
+mod fuzz;
 mod page;
 mod python;
 mod server;
@@ -33,7 +36,6 @@ struct Cli {
     command: Command,
 }
 
-// `conformance` and `bench` belong here too, each with a file of its own beside `test.rs`.
 #[derive(Subcommand)]
 enum Command {
     /// Build the page and the server, then start the server.
@@ -76,6 +78,26 @@ enum Command {
         #[arg(last = true, value_name = "CARGO TEST ARGS", allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run the connectrpc conformance suite: somebody else's clients and rules, our layers.
+    #[command(arg_required_else_help = true)]
+    Conformance {
+        #[command(subcommand)]
+        what: conformance::What,
+    },
+    /// Measure what calls cost, beside plain tonic and the least that hyper can do.
+    #[command(arg_required_else_help = true)]
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
+    /// Fuzz the parsers of bytes that are ours, each for a bounded time.
+    ///
+    /// An input that fails is left in a file, and the last lines say how to run it again. `cargo test`
+    /// runs the kept inputs of tests/fuzz/corpus too, without a fuzzer.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask fuzz\n  \
+        cargo xtask fuzz call --seconds 600 --keep")]
+    Fuzz(fuzz::What),
     /// Fetch the tools and stop: after this a plain `trunk serve` works too.
     Setup {
         /// Also what `cargo fmt` and `cargo clippy` need.
@@ -106,6 +128,9 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { args } => test::run(&workspace, &args),
+        Command::Conformance { what } => conformance::run(&workspace, what),
+        Command::Bench { what } => bench::run(&workspace, &what),
+        Command::Fuzz(what) => fuzz::run(&workspace, &what),
         Command::Setup { checks } => {
             Tools::ensure(&workspace)?;
             if checks {

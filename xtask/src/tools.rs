@@ -3,9 +3,10 @@
 //! A tool that PATH has in the right version is used as it is. Any other goes into a folder of its
 //! own, `<cache>/tools/<name>-<version>`, which is put first on PATH for what we start: nothing a
 //! person installed is replaced, and two checkouts may want two versions. Only registries are
-//! asked (crates.io and npm), because they are what a build machine can reach anyway.
+//! asked (crates.io, npm, Go's module proxy), because a build machine can reach them anyway.
 
 pub(crate) mod compiler;
+pub(crate) mod go;
 mod link;
 
 use std::{
@@ -26,6 +27,8 @@ const WASM: &str = "wasm32-unknown-unknown";
 const TRUNK: &str = "0.21.14";
 /// npm's build of wasm-opt.
 const BINARYEN: &str = "132.0.0";
+/// Builds the fuzz targets.
+const CARGO_FUZZ: &str = "0.13.2";
 /// The oldest wasm-opt that reads what today's rustc writes; Debian 12 has 108, which does not.
 const WASM_OPT_OLDEST: u32 = 120;
 
@@ -48,12 +51,23 @@ impl Tools {
         let (wasm_opt, folder) = wasm_opt(workspace)?;
         folders.extend(folder);
 
-        let rest = env::var_os("PATH").unwrap_or_default();
-        let path = env::join_paths(folders.into_iter().chain(env::split_paths(&rest)))?;
+        let path = with_path(folders)?;
         let rustc = cmd!(workspace.shell, "rustc --version").quiet().read()?;
         let versions = format!("{rustc}; trunk {TRUNK}; wasm-bindgen {bindgen}; {wasm_opt}");
         Ok(Self { path, versions })
     }
+}
+
+/// PATH with `cargo fuzz`.
+pub(crate) fn cargo_fuzz(workspace: &Workspace) -> Result<OsString> {
+    let folder = cargo_tool(workspace, "cargo-fuzz", "cargo-fuzz", CARGO_FUZZ)?;
+    with_path(folder)
+}
+
+/// PATH with `folders` before all others.
+fn with_path(folders: impl IntoIterator<Item = PathBuf>) -> Result<OsString> {
+    let rest = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths(folders.into_iter().chain(env::split_paths(&rest)))?)
 }
 
 /// A program that crates.io has the source of; its folder, if PATH needs one.

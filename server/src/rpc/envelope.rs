@@ -1,5 +1,12 @@
-//! A message over the limit is RESOURCE_EXHAUSTED, as the gRPC status guide says and every other
-//! server does. tonic says OUT_OF_RANGE, so the length prefixes are read here, before tonic sees them.
+//! The envelopes of a request: length-prefixed messages, walked as they pass, never decoded.
+//!
+//! - A message over the limit is RESOURCE_EXHAUSTED, as the gRPC status guide says and every other
+//!   server does; tonic says OUT_OF_RANGE.
+//! - A method that takes one message and gets none or several is UNIMPLEMENTED, as the guide says too:
+//!   client and server then disagree on the method's kind. tonic takes the first and ignores the rest.
+//!   <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
+//!
+//! The body then ends with the status, which tonic passes on unchanged.
 
 use std::{
     pin::Pin,
@@ -12,39 +19,41 @@ use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
+use super::methods::MethodKind;
+
 /// The head of a length-prefixed message: a flag and the length, big-endian.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
 const PREFIX_BYTES: usize = 5;
 
-/// Refuses request messages over a limit.
+/// Holds request messages to their size and number.
 #[derive(Clone, Copy, Debug)]
-pub struct MessageLimitLayer {
+pub struct EnvelopeLayer {
     limit_bytes: usize,
 }
 
-impl MessageLimitLayer {
+impl EnvelopeLayer {
     /// Messages of up to `limit_bytes`, without their prefix and as they are on the wire, pass.
     pub const fn new(limit_bytes: usize) -> Self {
         Self { limit_bytes }
     }
 }
 
-impl<S> Layer<S> for MessageLimitLayer {
-    type Service = MessageLimit<S>;
+impl<S> Layer<S> for EnvelopeLayer {
+    type Service = Envelope<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MessageLimit { inner, limit_bytes: self.limit_bytes }
+        Envelope { inner, limit_bytes: self.limit_bytes }
     }
 }
 
-/// The service of [`MessageLimitLayer`].
+/// The service of [`EnvelopeLayer`].
 #[derive(Clone, Debug)]
-pub struct MessageLimit<S> {
+pub struct Envelope<S> {
     inner: S,
     limit_bytes: usize,
 }
 
-impl<S> Service<Request<Body>> for MessageLimit<S>
+impl<S> Service<Request<Body>> for Envelope<S>
 where
     S: Service<Request<Body>>,
 {
@@ -57,19 +66,23 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> S::Future {
-        let prefixes = PrefixWalk::new(self.limit_bytes);
-        self.inner.call(request.map(|inner| Body::new(LimitedBody { inner, prefixes })))
+        let kind = request.extensions().get::<MethodKind>();
+        let single = kind.is_some_and(|kind| !kind.client_streaming);
+        let walk = EnvelopeWalk::new(self.limit_bytes, single);
+        let guard = |inner| Body::new(GuardedBody { inner, walk, fault: None });
+        self.inner.call(request.map(guard))
     }
 }
 
-/// A request body that ends with a status, which tonic passes on as it is, where a message too large
-/// begins.
-struct LimitedBody {
+/// A request body that passes while it keeps the rules and ends with a status where it breaks one.
+struct GuardedBody {
     inner: Body,
-    prefixes: PrefixWalk,
+    walk: EnvelopeWalk,
+    /// Found behind bytes that were sound and had to pass first.
+    fault: Option<Fault>,
 }
 
-impl http_body::Body for LimitedBody {
+impl http_body::Body for GuardedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -77,37 +90,65 @@ impl http_body::Body for LimitedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(TooLarge { message_bytes, limit_bytes }) = self.prefixes.walk(data)
-        {
-            return Poll::Ready(Some(Err(Status::resource_exhausted(format!(
-                "the message has {message_bytes} bytes; {limit_bytes} are allowed"
-            )))));
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Some(Err(fault.into())));
         }
-        Poll::Ready(frame)
+        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)).transpose()? else {
+            return Poll::Ready(self.walk.end().err().map(|fault| Err(fault.into())));
+        };
+        let Some(data) = frame.data_ref() else {
+            return Poll::Ready(Some(Ok(frame)));
+        };
+        let (sound_bytes, walked) = self.walk.walk(data);
+        Poll::Ready(Some(match walked {
+            Ok(()) => Ok(frame),
+            Err(fault) if sound_bytes == 0 => Err(fault.into()),
+            Err(fault) => {
+                let sound = data.slice(..sound_bytes);
+                self.fault = Some(fault);
+                Ok(Frame::data(sound))
+            }
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        // An empty body must still be found to be one.
+        self.fault.is_none() && self.walk.end().is_ok() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        SizeHint::default()
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct TooLarge {
-    message_bytes: usize,
-    limit_bytes: usize,
+/// Which rule a request breaks.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the message has {message_bytes} bytes; {limit_bytes} are allowed")]
+    TooLarge { message_bytes: usize, limit_bytes: usize },
+    #[error("the method takes one message, and none came")]
+    NoMessage,
+    #[error("the method takes one message, and more came")]
+    SeveralMessages,
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooLarge { .. } => Self::resource_exhausted(fault.to_string()),
+            Fault::NoMessage | Fault::SeveralMessages => Self::unimplemented(fault.to_string()),
+        }
+    }
 }
 
 /// Where in a sequence of length-prefixed messages we are, whatever pieces it comes in.
 #[derive(Debug)]
-struct PrefixWalk {
+pub(crate) struct EnvelopeWalk {
     limit_bytes: usize,
+    /// Whether there must be exactly one message.
+    single: bool,
+    /// Whether a prefix has come, whole.
+    begun: bool,
     /// As much of the next prefix as has come.
     prefix: [u8; PREFIX_BYTES],
     prefix_bytes: usize,
@@ -115,36 +156,63 @@ struct PrefixWalk {
     message_bytes_left: usize,
 }
 
-impl PrefixWalk {
-    const fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, prefix: [0; PREFIX_BYTES], prefix_bytes: 0, message_bytes_left: 0 }
+impl EnvelopeWalk {
+    pub(crate) const fn new(limit_bytes: usize, single: bool) -> Self {
+        Self {
+            limit_bytes,
+            single,
+            begun: false,
+            prefix: [0; PREFIX_BYTES],
+            prefix_bytes: 0,
+            message_bytes_left: 0,
+        }
     }
 
-    fn walk(&mut self, mut data: &[u8]) -> Result<(), TooLarge> {
-        while !data.is_empty() {
+    /// Walks the next piece. Gives how many of its bytes are sound: all of them, or those before the
+    /// message at fault.
+    pub(crate) fn walk(&mut self, piece: &[u8]) -> (usize, Result<(), Fault>) {
+        let mut at = 0;
+        while at < piece.len() {
+            let rest = &piece[at..];
             if self.message_bytes_left > 0 {
-                let passed = self.message_bytes_left.min(data.len());
+                let passed = self.message_bytes_left.min(rest.len());
                 self.message_bytes_left -= passed;
-                data = &data[passed..];
+                at += passed;
                 continue;
             }
-            let wanted = (PREFIX_BYTES - self.prefix_bytes).min(data.len());
-            self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&data[..wanted]);
-            self.prefix_bytes += wanted;
-            data = &data[wanted..];
-            if self.prefix_bytes == PREFIX_BYTES {
-                self.prefix_bytes = 0;
-                let [_flag, length @ ..] = self.prefix;
-                // A length that a usize cannot hold is over any limit.
-                self.message_bytes_left =
-                    usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                if self.message_bytes_left > self.limit_bytes {
-                    return Err(TooLarge {
-                        message_bytes: self.message_bytes_left,
-                        limit_bytes: self.limit_bytes,
-                    });
-                }
+            if self.single && self.begun {
+                return (at, Err(Fault::SeveralMessages));
             }
+            let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
+            self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&rest[..wanted]);
+            self.prefix_bytes += wanted;
+            if self.prefix_bytes == PREFIX_BYTES
+                && let Err(fault) = self.begin_message()
+            {
+                return (at, Err(fault));
+            }
+            at += wanted;
+        }
+        (piece.len(), Ok(()))
+    }
+
+    fn begin_message(&mut self) -> Result<(), Fault> {
+        let [_flag, length @ ..] = self.prefix;
+        // A length that a usize cannot hold is over any limit.
+        let message_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        self.prefix_bytes = 0;
+        self.begun = true;
+        self.message_bytes_left = message_bytes;
+        if message_bytes > self.limit_bytes {
+            return Err(Fault::TooLarge { message_bytes, limit_bytes: self.limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// Whether the body may end here. One that is cut off is none of our business: tonic says so.
+    pub(crate) const fn end(&self) -> Result<(), Fault> {
+        if self.single && !self.begun && self.prefix_bytes == 0 {
+            return Err(Fault::NoMessage);
         }
         Ok(())
     }
@@ -165,19 +233,23 @@ mod tests {
         bytes
     }
 
-    /// Walks `bytes` in pieces of the given sizes, over and over.
-    fn walk(bytes: &[u8], pieces: &[usize], limit_bytes: usize) -> Result<(), TooLarge> {
-        let mut walk = PrefixWalk::new(limit_bytes);
+    /// Walks `bytes` in pieces of the given sizes, over and over; how far it was sound, and its end.
+    fn walk(bytes: &[u8], pieces: &[usize], mut walk: EnvelopeWalk) -> (usize, Result<(), Fault>) {
+        let mut sound = 0;
         let mut rest = bytes;
         for piece in pieces.iter().cycle() {
             let (now, later) = rest.split_at((*piece).min(rest.len()));
-            walk.walk(now)?;
+            let (sound_bytes, walked) = walk.walk(now);
+            sound += sound_bytes;
+            if walked.is_err() {
+                return (sound, walked);
+            }
             rest = later;
             if rest.is_empty() {
                 break;
             }
         }
-        Ok(())
+        (sound, walk.end())
     }
 
     proptest! {
@@ -186,22 +258,43 @@ mod tests {
             lengths in prop::collection::vec(0..40_usize, 0..6),
             pieces in prop::collection::vec(1..9_usize, 1..5),
             limit_bytes in 0..40_usize,
+            single: bool,
         ) {
-            let first_too_large = lengths.iter().find(|length| **length > limit_bytes);
-            let expected = first_too_large
-                .map_or(Ok(()), |&message_bytes| Err(TooLarge { message_bytes, limit_bytes }));
-            prop_assert_eq!(walk(&messages(&lengths), &pieces, limit_bytes), expected);
+            let too_large = lengths.iter().position(|length| *length > limit_bytes);
+            let expected = match (too_large, single, lengths.len()) {
+                (Some(at), false, _) | (Some(at @ 0), true, _) => {
+                    Err(Fault::TooLarge { message_bytes: lengths[at], limit_bytes })
+                }
+                (_, true, 0) => Err(Fault::NoMessage),
+                (_, true, 2..) => Err(Fault::SeveralMessages),
+                _ => Ok(()),
+            };
+            let bytes = messages(&lengths);
+            let (sound, walked) = walk(&bytes, &pieces, EnvelopeWalk::new(limit_bytes, single));
+            prop_assert_eq!(&walked, &expected);
+            prop_assert!(sound <= bytes.len() && (sound == bytes.len() || walked.is_err()));
         }
 
         #[test]
-        fn no_bytes_whatever_make_it_panic(bytes: Vec<u8>, piece in 1..9_usize) {
-            let _ = walk(&bytes, &[piece], 1000);
+        fn no_bytes_whatever_make_it_panic(bytes: Vec<u8>, piece in 1..9_usize, single: bool) {
+            let _ = walk(&bytes, &[piece], EnvelopeWalk::new(1000, single));
         }
     }
 
     #[test]
+    fn what_came_before_the_fault_is_sound() {
+        let (first, second) = (messages(&[7]), messages(&[900]));
+        let both = [&first[..], &second].concat();
+        let (sound, walked) = walk(&both, &[both.len()], EnvelopeWalk::new(100, false));
+        assert_eq!(sound, first.len());
+        assert_eq!(walked, Err(Fault::TooLarge { message_bytes: 900, limit_bytes: 100 }));
+    }
+
+    #[test]
     fn a_length_of_four_gigabytes_is_refused_at_its_prefix() {
-        let refused = walk(&[0, 0xff, 0xff, 0xff, 0xff], &[1], 4096).unwrap_err();
-        assert_eq!(refused, TooLarge { message_bytes: 0xffff_ffff, limit_bytes: 4096 });
+        let prefix = [0, 0xff, 0xff, 0xff, 0xff];
+        let (_, walked) = walk(&prefix, &[1], EnvelopeWalk::new(4096, true));
+        let too_large = Fault::TooLarge { message_bytes: 0xffff_ffff, limit_bytes: 4096 };
+        assert_eq!(walked, Err(too_large));
     }
 }

@@ -4,35 +4,69 @@
 //! |---|---|
 //! | [`unread_body`] | an early answer must not break the connection under a client that still sends |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
+//! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`call_log`] | one line a call, with the status it really ended with |
-//! | [`message_limit`] | a message over the limit is RESOURCE_EXHAUSTED |
+//! | [`admission`] | how many calls may be open |
+//! | [`deadline`] | the call ends in time, its stream included |
+//! | [`trailers`] | trailers with an OK answer |
+//! | [`raw_body`] | a method may write its stream's bytes itself |
+//! | [`batch`] | large writes for every other stream |
+//! | [`envelope`] | the size and number of request messages |
 //!
 //! What refuses a call sits inside `GrpcWebLayer`, so that its answer reaches a browser well-formed.
 
+pub mod admission;
+mod batch;
 pub mod call_log;
-pub mod message_limit;
+pub mod deadline;
+pub mod envelope;
+pub mod methods;
 pub mod normalize;
+pub mod raw_body;
+pub mod trailers;
 pub mod unread_body;
 
-use std::convert::Infallible;
+#[cfg(test)]
+mod interleavings;
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use axum::body::Body as AxumBody;
 use http::{HeaderName, HeaderValue, Request, Response};
-use tonic::{body::Body, service::Routes};
+use tonic::{Status, body::Body, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-/// The largest message taken or sent, in bytes: 4 MiB, what every gRPC client defaults to.
+/// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How the content type of every flavour of gRPC begins.
 pub(crate) const CONTENT_TYPE_PREFIX: &[u8] = b"application/grpc";
 
+/// What a call may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest request message, in bytes.
+    pub message_bytes: usize,
+    /// How long a unary call may take, whatever its client allows; None for as long as it takes.
+    pub unary_deadline: Option<Duration>,
+    /// Unary calls open at once.
+    pub unary: admission::Bound,
+    /// Streams open at once.
+    pub streams: admission::Bound,
+}
+
 /// Puts the layers around `routes`.
 pub fn layers(
     routes: Routes,
+    methods: methods::Methods,
+    limits: Limits,
 ) -> BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible> {
     let service = ServiceBuilder::new()
         .layer(unread_body::UnreadBodyLayer)
@@ -42,9 +76,23 @@ pub fn layers(
             HeaderValue::from_static("no"),
         ))
         .layer(normalize::NormalizeLayer)
+        .layer(methods::MethodsLayer::new(methods))
         .layer(GrpcWebLayer::new())
         .layer(call_log::CallLogLayer)
-        .layer(message_limit::MessageLimitLayer::new(MESSAGE_LIMIT_BYTES))
+        .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
+        .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
+        .map_response(trailers::send)
+        .map_response(raw_body::send)
+        .map_response(batch::send)
+        .layer(envelope::EnvelopeLayer::new(limits.message_bytes))
         .service(routes);
     BoxCloneSyncService::new(service)
+}
+
+/// An answer that is only a status, and is there at once.
+type Refused<E> = Ready<Result<Response<Body>, E>>;
+
+/// Ends a call before it reaches its service.
+fn refuse<E>(status: &Status) -> Refused<E> {
+    ready(Ok(status.clone().into_http()))
 }

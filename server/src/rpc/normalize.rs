@@ -99,7 +99,7 @@ where
 
 /// Why a request is no call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     Method,
     ContentType,
     HttpVersion,
@@ -130,7 +130,7 @@ impl Refusal {
     }
 }
 
-fn normalize<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+pub(crate) fn normalize<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }

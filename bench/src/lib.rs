@@ -1,0 +1,26 @@
+//! What a call costs Runnel's server, beside plain tonic and the least that hyper can do.
+//!
+//! The servers are processes of their own and measured from outside; the client is this process, the
+//! same for all. Rounds alternate between the servers, so that what else the machine does falls on
+//! all of them alike. `docs/BENCHMARKS.md` says how to read what comes out.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`contract`] | the calls: what is asked, and the bytes that must come back |
+//! | [`limit`] | the floor: hyper sending bytes that are encoded already |
+//! | [`plain`] | the obvious tonic server |
+//! | [`client`] | one client for all of them, which checks each answer and throws it away |
+//! | [`unary`], [`memory`] | many callers at once; many readers that stop reading |
+//! | [`process`] | a server as a process: where it listens, its CPU time, its memory |
+//! | [`run`] | the rounds |
+//! | [`report`] | medians, ranges, ratios |
+
+pub mod client;
+pub mod contract;
+pub mod limit;
+pub mod memory;
+pub mod plain;
+pub mod process;
+pub mod report;
+pub mod run;
+pub mod unary;

@@ -1,0 +1,218 @@
+//! Many readers of an endless stream, who stop reading after the first bytes. What the server keeps
+//! for each is what this is about.
+
+use std::{
+    future::pending,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    client::{Caller, Sender, Wire},
+    contract::Call,
+};
+
+/// A client's receive buffer, in bytes. Small, or the kernel alone would swallow gigabytes before the
+/// server has to wait.
+const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
+
+/// Streams that share an HTTP/2 connection.
+const STREAMS_A_CONNECTION: u32 = 100;
+
+/// The bounds of what may take long on a loaded machine.
+const STALL_DEADLINE: Duration = Duration::from_mins(1);
+const READING_INTERVAL: Duration = Duration::from_millis(500);
+const MAX_READINGS: u32 = 60;
+
+/// How a reader stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// HTTP/1.1: nobody reads the socket any more.
+    Http1,
+    /// HTTP/2: nobody reads the socket any more, though every flow-control window is wide open.
+    Http2Socket,
+    /// HTTP/2: the socket is read, but no stream's flow-control window is opened again.
+    Http2Window,
+}
+
+/// Every way to stop.
+pub const STALLS: [Stall; 3] = [Stall::Http1, Stall::Http2Socket, Stall::Http2Window];
+
+impl Stall {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1.1, socket not read",
+            Self::Http2Socket => "HTTP/2, socket not read",
+            Self::Http2Window => "HTTP/2, windows not released",
+        }
+    }
+
+    /// Its protocol.
+    pub fn wire(self) -> Wire {
+        match self {
+            Self::Http1 => Wire::WebHttp1,
+            Self::Http2Socket | Self::Http2Window => Wire::WebHttp2,
+        }
+    }
+
+    fn stops_the_socket(self) -> bool {
+        self != Self::Http2Window
+    }
+
+    async fn connect(self, address: SocketAddr, valve: Arc<Valve>) -> Result<Caller> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        let socket = socket.connect(address).await.context("cannot connect")?;
+        let io = TokioIo::new(Stoppable { socket, valve });
+        let sender = if self == Self::Http1 {
+            let (sender, connection) = http1::handshake(io).await?;
+            tokio::spawn(connection);
+            Sender::Http1(sender)
+        } else {
+            let window = if self == Self::Http2Window { 64 << 10 } else { 1 << 20 };
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(window)
+                .initial_connection_window_size(1 << 30)
+                .handshake(io)
+                .await?;
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        };
+        Ok(Caller::new(address, self.wire(), sender))
+    }
+}
+
+/// Readers that have stopped. Dropping them hangs up.
+#[derive(Debug)]
+pub struct Stalled {
+    /// Holds what each reader holds: its caller and its half-read answer.
+    _readers: JoinSet<Result<()>>,
+}
+
+/// Starts `readers` endless streams and returns once they have stopped reading.
+pub async fn stall(address: SocketAddr, stall: Stall, readers: u32) -> Result<Stalled> {
+    let mut tasks = JoinSet::new();
+    let (started, mut first_bytes) = mpsc::unbounded_channel();
+    let streams = if stall == Stall::Http1 { 1 } else { STREAMS_A_CONNECTION };
+    let mut connections = 0;
+    let mut left = readers;
+    while left > 0 {
+        let valve = Arc::new(Valve(AtomicBool::new(true)));
+        let first = stall.connect(address, Arc::clone(&valve)).await?;
+        for _ in 1..streams.min(left) {
+            let caller = first.share().context("HTTP/2 shares connections")?;
+            tasks.spawn(read_a_little(caller, stall, Arc::clone(&valve), started.clone()));
+        }
+        tasks.spawn(read_a_little(first, stall, valve, started.clone()));
+        left -= streams.min(left);
+        connections += 1;
+    }
+    // Once nobody reads a socket, its other streams start unseen.
+    let expected = if stall.stops_the_socket() { connections } else { readers };
+    let all_started = async {
+        for _ in 0..expected {
+            tokio::select! {
+                _ = first_bytes.recv() => {}
+                Some(ended) = tasks.join_next() => {
+                    ended??;
+                    bail!("an endless stream ended");
+                }
+            }
+        }
+        Ok(())
+    };
+    timeout(STALL_DEADLINE, all_started).await.context("not every stream began")??;
+    Ok(Stalled { _readers: tasks })
+}
+
+async fn read_a_little(
+    mut caller: Caller,
+    stall: Stall,
+    valve: Arc<Valve>,
+    started: mpsc::UnboundedSender<()>,
+) -> Result<()> {
+    let mut body = caller.send(&Call::endless_stream()).await?.into_body();
+    body.frame().await.context("an endless stream was empty")??;
+    if stall.stops_the_socket() {
+        valve.0.store(false, Ordering::Relaxed);
+    }
+    // An Err says that nobody waits for this any more.
+    let _ = started.send(());
+    pending().await
+}
+
+/// What `read` says once it has stopped changing: two readings in a row that agree within 1%.
+pub async fn settled(read: impl Fn() -> Result<u64>) -> Result<u64> {
+    let mut last = read()?;
+    for _ in 0..MAX_READINGS {
+        sleep(READING_INTERVAL).await;
+        let now = read()?;
+        if now.abs_diff(last) <= last / 100 {
+            return Ok(now);
+        }
+        last = now;
+    }
+    bail!("the memory still changes after {MAX_READINGS} readings")
+}
+
+/// Whether a socket is still read.
+#[derive(Debug)]
+struct Valve(AtomicBool);
+
+/// A socket that can be left unread, under a client that would read on.
+struct Stoppable {
+    socket: TcpStream,
+    valve: Arc<Valve>,
+}
+
+impl AsyncRead for Stoppable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.valve.0.load(Ordering::Relaxed) {
+            Pin::new(&mut self.socket).poll_read(context, buffer)
+        } else {
+            Poll::Pending // for good: nobody opens it again
+        }
+    }
+}
+
+impl AsyncWrite for Stoppable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}

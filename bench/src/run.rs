@@ -1,0 +1,199 @@
+//! The rounds. In each, every server has its turn, one directly after the other.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Result;
+
+use crate::{
+    client::{Caller, Wire},
+    contract::Call,
+    memory::{self, STALLS, Stall},
+    process::Server,
+    report::{Row, Table},
+    unary,
+};
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Effort {
+    /// The binary of Runnel's server.
+    pub runnel: PathBuf,
+    /// How often all is repeated.
+    pub rounds: u32,
+    /// How often the memory is, which differs little from time to time.
+    pub memory_rounds: u32,
+    /// Items of a stream.
+    pub items: i32,
+    /// Streams, one after the other, that make one measurement.
+    pub streams: u32,
+    /// Callers at once.
+    pub callers: u32,
+    /// Calls of each.
+    pub calls_each: u32,
+    /// Readers that stop reading.
+    pub readers: u32,
+}
+
+/// The servers that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contender {
+    Limit,
+    Runnel,
+    RunnelLogging,
+    Tonic,
+    TonicUnpausing,
+}
+
+impl Contender {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Runnel => "runnel",
+            Self::RunnelLogging => "runnel, logging each call",
+            Self::Tonic => "tonic",
+            Self::TonicUnpausing => "tonic, stream never pauses",
+        }
+    }
+
+    fn start(self, effort: &Effort) -> Result<Server> {
+        let mut command = match self {
+            Self::Limit => this_binary(&["serve-limit", "--items", &effort.items.to_string()])?,
+            Self::Tonic => this_binary(&["serve-tonic"])?,
+            Self::TonicUnpausing => this_binary(&["serve-tonic", "--unpausing"])?,
+            // Says where it listens and logs no calls; the default would log each.
+            Self::Runnel => runnel(&effort.runnel, Some("warn,runnel=info,runnel::rpc=warn")),
+            Self::RunnelLogging => runnel(&effort.runnel, None),
+        };
+        Server::start(&mut command)
+    }
+}
+
+fn this_binary(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+fn runnel(binary: &Path, log_filter: Option<&str>) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["--listen", "127.0.0.1:0", "--max-streams", "100000"]);
+    command.args(["--max-streams-per-address", "100000"]);
+    match log_filter {
+        Some(filter) => command.env("RUST_LOG", filter),
+        None => command.env_remove("RUST_LOG"),
+    };
+    command
+}
+
+/// Server CPU time per million items of a stream.
+pub async fn streams(effort: &Effort, wire: Wire) -> Result<Table> {
+    let call = Call::get_stream(effort.items);
+    let mut turns = Vec::new();
+    let contenders =
+        [Contender::Limit, Contender::Runnel, Contender::Tonic, Contender::TonicUnpausing];
+    for contender in contenders {
+        let server = contender.start(effort)?;
+        let mut caller = Caller::connect(server.address(), wire).await?;
+        caller.call(&call).await?; // warm-up
+        turns.push((server, caller, Row::new(contender.name())));
+    }
+    let items = f64::from(effort.items) * f64::from(effort.streams);
+    for _ in 0..effort.rounds {
+        for (server, caller, row) in &mut turns {
+            let before = server.cpu()?;
+            for _ in 0..effort.streams {
+                caller.call(&call).await?;
+            }
+            let cpu = server.cpu_since(before)?;
+            row.rounds.push(vec![milliseconds(cpu) / items * 1e6]);
+        }
+    }
+    Ok(Table {
+        title: format!("getStream, {}: server CPU for a million items", wire.name()),
+        measures: vec![("ms", 1)],
+        rows: turns.into_iter().map(|(.., row)| row).collect(),
+    })
+}
+
+/// Server CPU time per call, and calls per second.
+pub async fn unary(effort: &Effort, name: &str, call: &Call, wire: Wire) -> Result<Table> {
+    let contenders =
+        [Contender::Limit, Contender::Runnel, Contender::RunnelLogging, Contender::Tonic];
+    let mut turns = Vec::new();
+    for contender in contenders {
+        let server = contender.start(effort)?;
+        let callers = Caller::connect_many(server.address(), wire, effort.callers).await?;
+        let (_, callers) = unary::run(callers, call, effort.calls_each.div_ceil(10)).await?;
+        turns.push((server, callers, Row::new(contender.name())));
+    }
+    let calls = f64::from(effort.callers) * f64::from(effort.calls_each);
+    for _ in 0..effort.rounds {
+        for (server, callers, row) in &mut turns {
+            let before = server.cpu()?;
+            let ready = std::mem::take(callers);
+            let (time, ready) = unary::run(ready, call, effort.calls_each).await?;
+            *callers = ready;
+            let cpu = server.cpu_since(before)?;
+            row.rounds.push(vec![milliseconds(cpu) * 1e3 / calls, calls / time.as_secs_f64()]);
+        }
+    }
+    Ok(Table {
+        title: format!("{name}, {}: server CPU for a call, calls per second", wire.name()),
+        measures: vec![("us", 1), ("calls/s", 0)],
+        rows: turns.into_iter().map(|(.., row)| row).collect(),
+    })
+}
+
+/// How much a server grows for each reader that stops reading.
+pub async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
+    let contenders = [Contender::Runnel, Contender::Tonic, Contender::TonicUnpausing];
+    let mut rows = contenders.map(|contender| Row::new(contender.name()));
+    for _ in 0..effort.memory_rounds {
+        for (contender, row) in contenders.into_iter().zip(&mut rows) {
+            // A fresh one each time: a process seldom gives memory back.
+            let server = contender.start(effort)?;
+            let mut caller = Caller::connect(server.address(), stall.wire()).await?;
+            caller.call(&Call::get_all()).await?;
+            let before = server.resident_bytes()?;
+            let stalled = memory::stall(server.address(), stall, effort.readers).await?;
+            let after = memory::settled(|| server.resident_bytes()).await?;
+            drop(stalled);
+            let kib = u32::try_from(after.saturating_sub(before) / 1024)?;
+            row.rounds.push(vec![f64::from(kib) / f64::from(effort.readers)]);
+        }
+    }
+    Ok(Table {
+        title: format!(
+            "{} readers of an endless stream stop, {}: server memory for each",
+            effort.readers,
+            stall.name()
+        ),
+        measures: vec![("KiB", 0)],
+        rows: rows.into(),
+    })
+}
+
+/// Everything, each table as soon as it is there.
+pub async fn all(effort: &Effort, mut show: impl FnMut(&Table) -> Result<()>) -> Result<()> {
+    for wire in [Wire::WebHttp1, Wire::WebHttp2] {
+        show(&streams(effort, wire).await?)?;
+    }
+    for (name, call) in [("getAll(10)", Call::get_all()), ("sayHello", Call::say_hello())] {
+        for wire in [Wire::WebHttp1, Wire::Grpc] {
+            show(&unary(effort, name, &call, wire).await?)?;
+        }
+    }
+    for stall in STALLS {
+        show(&memory(effort, stall).await?)?;
+    }
+    Ok(())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,277 @@
+//! What the fuzz targets of `tests/fuzz` do: each of our parsers, given any bytes, neither panics nor
+//! disagrees with a slower and plainer reading of the same rules. Not in any ordinary build; `cargo
+//! test` runs the kept corpus through it, without a fuzzer.
+//!
+//! The inputs are text where that is possible, so that a seed can be read and written by hand.
+
+mod call;
+
+pub use call::call;
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
+
+use crate::{
+    rpc::{
+        deadline::parse_timeout,
+        envelope::{EnvelopeWalk, Fault},
+        normalize::{Protocol, Refusal, normalize},
+    },
+    ui,
+};
+
+/// A walk over a request's messages, in whatever pieces. Input: whether one message is wanted, the
+/// limit, the sizes of four pieces that repeat, then the messages.
+pub fn envelope(input: &[u8]) {
+    let Some(([single, limit, sizes @ ..], bytes)) = input.split_first_chunk::<6>() else {
+        return;
+    };
+    let (single, limit_bytes) = (single % 2 == 1, usize::from(*limit));
+    let (fault_at, expected) = whole_envelopes(bytes, limit_bytes, single);
+
+    let mut walk = EnvelopeWalk::new(limit_bytes, single);
+    let mut sizes = sizes.iter().cycle().map(|size| usize::from(*size).max(1));
+    let (mut at, mut walked) = (0, Ok(()));
+    while at < bytes.len() && walked.is_ok() {
+        let piece = &bytes[at..][..sizes.next().unwrap_or(1).min(bytes.len() - at)];
+        let sound_bytes;
+        (sound_bytes, walked) = walk.walk(piece);
+        // What of a faulty message's prefix came in pieces before cannot be taken back.
+        let expected_bytes = match &walked {
+            Ok(()) => piece.len(),
+            Err(_) => fault_at.saturating_sub(at),
+        };
+        assert_eq!(sound_bytes, expected_bytes, "in the piece of {} at {at}", piece.len());
+        at += piece.len();
+    }
+    assert_eq!(walked.and_then(|()| walk.end()), expected);
+}
+
+/// What [`EnvelopeWalk`] must say, read from the whole; and where the message at fault begins.
+fn whole_envelopes(bytes: &[u8], limit_bytes: usize, single: bool) -> (usize, Result<(), Fault>) {
+    let (mut at, mut messages) = (0, 0);
+    while let Some((_flag, rest)) = bytes[at.min(bytes.len())..].split_first() {
+        if single && messages == 1 {
+            return (at, Err(Fault::SeveralMessages));
+        }
+        let Some(length) = rest.first_chunk() else {
+            return (at, Ok(()));
+        };
+        let message_bytes = u32::from_be_bytes(*length) as usize;
+        if message_bytes > limit_bytes {
+            return (at, Err(Fault::TooLarge { message_bytes, limit_bytes }));
+        }
+        messages += 1;
+        at += 1 + length.len() + message_bytes;
+    }
+    (at, if single && messages == 0 { Err(Fault::NoMessage) } else { Ok(()) })
+}
+
+/// A value of `grpc-timeout`. Input: the value.
+pub fn deadline(input: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(input) else {
+        return;
+    };
+    assert_eq!(parse_timeout(&value).ok().map(|timeout| timeout.as_nanos()), nanoseconds(input));
+}
+
+/// What [`parse_timeout`] must say, counted in one unit.
+fn nanoseconds(value: &[u8]) -> Option<u128> {
+    let value = str::from_utf8(value).ok()?;
+    let (unit, second) = (value.chars().next_back()?, Duration::from_secs(1).as_nanos());
+    let unit_nanoseconds = match unit {
+        'H' => 3600 * second,
+        'M' => 60 * second,
+        'S' => second,
+        'm' => second / 1000,
+        'u' => second / 1_000_000,
+        'n' => 1,
+        _ => return None,
+    };
+    let digits = value.strip_suffix(unit)?;
+    let sound = (1..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit());
+    Some(digits.parse::<u128>().ok().filter(|_| sound)? * unit_nanoseconds)
+}
+
+/// The verb, version and media types of a call. Input: three lines, `POST HTTP/2`, the content type and
+/// what is accepted.
+pub fn normalize_head(input: &[u8]) {
+    let mut lines = input.splitn(3, |byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let mut request = Request::new(());
+    *request.method_mut() =
+        if first.starts_with(b"POST ") { Method::POST } else { Method::OPTIONS };
+    *request.version_mut() =
+        if first.ends_with(b" HTTP/1.1") { Version::HTTP_11 } else { Version::HTTP_2 };
+    for (name, value) in [header::CONTENT_TYPE, header::ACCEPT].into_iter().zip(lines) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            request.headers_mut().insert(name, value);
+        }
+    }
+
+    let expected = protocols(&request);
+    let normalized = normalize(&mut request).map(|()| {
+        let spelling = |name| text(request.headers(), &name).unwrap_or_default().to_owned();
+        (spelling(header::CONTENT_TYPE), spelling(header::ACCEPT))
+    });
+    let plain = |protocol: Protocol| protocol.content_type().to_owned();
+    assert_eq!(normalized, expected.map(|(call, answer)| (plain(call), plain(answer))));
+    if normalized.is_ok() {
+        assert_eq!(protocols(&request), expected, "normalising changed what is meant");
+    }
+}
+
+/// What [`normalize`] must find: the protocol of the call and that of its answer.
+fn protocols(request: &Request<()>) -> Result<(Protocol, Protocol), Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let content_type = text(request.headers(), &header::CONTENT_TYPE).unwrap_or_default();
+    let call = protocol(content_type).ok_or(Refusal::ContentType)?;
+    if call == Protocol::Grpc && request.version() == Version::HTTP_11 {
+        return Err(Refusal::HttpVersion);
+    }
+    let accept = text(request.headers(), &header::ACCEPT).unwrap_or_default();
+    let answer = match accept.split(',').find_map(protocol) {
+        None | Some(Protocol::Grpc) => call,
+        Some(web) => web,
+    };
+    Ok((call, answer))
+}
+
+fn protocol(media_type: &str) -> Option<Protocol> {
+    let lower = media_type.to_ascii_lowercase();
+    let essence = lower.find(';').map_or(&lower[..], |at| &lower[..at]).trim();
+    let flavour = essence.strip_prefix("application/grpc")?;
+    match flavour.strip_suffix("+proto").unwrap_or(flavour) {
+        "" => Some(Protocol::Grpc),
+        "-web" => Some(Protocol::GrpcWeb),
+        "-web-text" => Some(Protocol::GrpcWebText),
+        _ => None,
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The headers that a request for the page is answered by. Input: lines, each a value of
+/// `accept-encoding` and one of `if-none-match`.
+pub fn ui(input: &[u8]) {
+    const ETAG: &str = "\"0123456789abcdef\"";
+    let mut headers = HeaderMap::new();
+    for line in input.split(|byte| *byte == b'\n') {
+        let matched = ui::etag_matches(line, ETAG);
+        let contains =
+            |part: &str| line.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(!matched || contains(ETAG) || contains("*"), "matched by nothing");
+        if let Some(tags) = tags(line) {
+            assert_eq!(matched, tags == ["*"] || tags.contains(&ETAG), "{tags:?}");
+        }
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(header::ACCEPT_ENCODING, value);
+        }
+    }
+    for coding in ["br", "gzip"] {
+        let accepted = ui::accepts(&headers, coding);
+        if let Some(offers) = offers(&headers) {
+            let named = offers.iter().find(|(name, _)| name == coding).map(|(_, wanted)| *wanted);
+            let expected = named.unwrap_or_else(|| offers.contains(&("*".to_owned(), true)));
+            assert_eq!(accepted, expected, "{coding} of {offers:?}");
+        }
+    }
+}
+
+/// The tags of a well-formed `if-none-match`, or `*`; None if it is malformed, or has what our own tags
+/// never have: a comma, or bytes beyond ASCII.
+fn tags(value: &[u8]) -> Option<Vec<&str>> {
+    let value = str::from_utf8(value).ok()?;
+    let list = || value.split(',').map(|tag| tag.trim_matches([' ', '\t']));
+    if list().eq(["*"]) {
+        return Some(vec!["*"]);
+    }
+    let opaque = |tag: &&str| {
+        let inner = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        inner.is_some_and(|inner| inner.chars().all(|c| c.is_ascii_graphic() && c != '"'))
+    };
+    list()
+        .filter(|tag| !tag.is_empty())
+        .map(|tag| Some(tag.strip_prefix("W/").unwrap_or(tag)).filter(opaque))
+        .collect()
+}
+
+/// The codings of a well-formed `accept-encoding`, lower-case, and whether each is wanted.
+fn offers(headers: &HeaderMap) -> Option<Vec<(String, bool)>> {
+    let space = [' ', '\t'];
+    let mut offers = Vec::new();
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        let list = value.to_str().ok()?.split(',').map(|offer| offer.trim_matches(space));
+        for offer in list.filter(|offer| !offer.is_empty()) {
+            let (name, weight) = match offer.split_once(';') {
+                Some((name, weight)) => (
+                    name,
+                    weight.trim_start_matches(space).strip_prefix(['q', 'Q'])?.strip_prefix('=')?,
+                ),
+                None => (offer, "1"),
+            };
+            let name = name.trim_end_matches(space);
+            if name.is_empty() || name.contains(space) {
+                return None;
+            }
+            let (whole, thousandths) = weight.split_once('.').unwrap_or((weight, ""));
+            let digits = thousandths.len() <= 3 && thousandths.chars().all(|c| c.is_ascii_digit());
+            let zero = thousandths.chars().all(|c| c == '0');
+            let wanted = match whole {
+                "0" if digits => !zero,
+                "1" if digits && zero => true,
+                _ => return None,
+            };
+            offers.push((name.to_ascii_lowercase(), wanted));
+        }
+    }
+    Some(offers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    fn run_corpus(name: &str, target: fn(&[u8])) {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
+        let mut inputs = 0;
+        for entry in fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            // Shown only if the target panics.
+            println!("{}", path.display());
+            target(&fs::read(path).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs > 0);
+    }
+
+    #[test]
+    fn the_corpus_of_envelope_holds() {
+        run_corpus("envelope", super::envelope);
+    }
+
+    #[test]
+    fn the_corpus_of_deadline_holds() {
+        run_corpus("deadline", super::deadline);
+    }
+
+    #[test]
+    fn the_corpus_of_normalize_holds() {
+        run_corpus("normalize", super::normalize_head);
+    }
+
+    #[test]
+    fn the_corpus_of_ui_holds() {
+        run_corpus("ui", super::ui);
+    }
+
+    #[test]
+    fn the_corpus_of_call_holds() {
+        run_corpus("call", super::call);
+    }
+}

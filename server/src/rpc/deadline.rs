@@ -1,0 +1,269 @@
+//! A deadline that holds for the whole call, streams included. tonic's ends at the response's head,
+//! and says CANCELLED.
+//!
+//! The client's deadline is its `grpc-timeout` header; the operator may cap unary calls. When it
+//! passes, the handler or its stream is dropped and the call ends as DEADLINE_EXCEEDED: in the head if
+//! nothing was sent yet, else in the trailers.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{Refused, methods::MethodKind, refuse};
+
+/// The header with a client's deadline.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// Holds each call to its deadline.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadlineLayer {
+    unary_deadline: Option<Duration>,
+}
+
+impl DeadlineLayer {
+    /// Unary calls end after `unary_deadline` at the latest, whatever their client allows.
+    pub const fn new(unary_deadline: Option<Duration>) -> Self {
+        Self { unary_deadline }
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { inner, unary_deadline: self.unary_deadline }
+    }
+}
+
+/// The service of [`DeadlineLayer`].
+#[derive(Clone, Debug)]
+pub struct Deadline<S> {
+    inner: S,
+    unary_deadline: Option<Duration>,
+}
+
+impl<S, B> Service<Request<B>> for Deadline<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<DeadlineFuture<S::Future>, Refused<S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let asked = match grpc_timeout(request.headers()) {
+            Ok(asked) => asked,
+            Err(malformed) => return Either::Right(refuse(&malformed)),
+        };
+        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
+        let cap = self.unary_deadline.filter(|_| unary);
+        let timer = asked.into_iter().chain(cap).min().and_then(Timer::after);
+        if timer.as_ref().is_some_and(Timer::has_passed) {
+            return Either::Right(refuse(&exceeded()));
+        }
+        Either::Left(DeadlineFuture { inner: Some(self.inner.call(request)), timer })
+    }
+}
+
+/// The value of `grpc-timeout`: one to eight digits and a unit.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
+fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    headers.get(GRPC_TIMEOUT).map(parse_timeout).transpose()
+}
+
+pub(crate) fn parse_timeout(value: &HeaderValue) -> Result<Duration, Status> {
+    let malformed = || {
+        Status::invalid_argument(format!(
+            "grpc-timeout must be one to eight digits and one of H M S m u n, not {value:?}"
+        ))
+    };
+    let [digits @ .., unit] = value.as_bytes() else {
+        return Err(malformed());
+    };
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(malformed());
+    }
+    let amount = digits.iter().fold(0, |amount, digit| amount * 10 + u64::from(digit - b'0'));
+    Ok(match unit {
+        b'H' => Duration::from_hours(amount),
+        b'M' => Duration::from_mins(amount),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return Err(malformed()),
+    })
+}
+
+fn exceeded() -> Status {
+    Status::deadline_exceeded("the call's deadline has passed")
+}
+
+/// A point in time that is looked at often and waited for seldom.
+#[derive(Debug)]
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Timer {
+    /// None if that is further away than time can be counted.
+    fn after(duration: Duration) -> Option<Self> {
+        let deadline = Instant::now().checked_add(duration)?;
+        Some(Self { sleep: Box::pin(sleep_until(deadline)) })
+    }
+
+    fn has_passed(&self) -> bool {
+        self.sleep.deadline() <= Instant::now()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+pin_project! {
+    /// The answer of a call with a deadline.
+    #[derive(Debug)]
+    pub struct DeadlineFuture<F> {
+        // None once the deadline has passed: the handler is dropped then, not when hyper is done.
+        #[pin]
+        inner: Option<F>,
+        timer: Option<Timer>,
+    }
+}
+
+impl<F, E> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(inner) = this.inner.as_mut().as_pin_mut()
+            && let Poll::Ready(response) = inner.poll(cx)
+        {
+            let response = response?;
+            return Poll::Ready(Ok(match this.timer.take() {
+                Some(timer) => response.map(|inner| Body::new(DeadlineBody::new(inner, timer))),
+                None => response,
+            }));
+        }
+        let Some(timer) = this.timer else {
+            return Poll::Pending;
+        };
+        ready!(timer.poll(cx));
+        this.inner.set(None);
+        Poll::Ready(Ok(exceeded().into_http()))
+    }
+}
+
+struct DeadlineBody {
+    /// None once the call has ended; the producer is gone then.
+    inner: Option<Body>,
+    timer: Timer,
+}
+
+impl DeadlineBody {
+    fn new(inner: Body, timer: Timer) -> Self {
+        Self { inner: Some(inner), timer }
+    }
+}
+
+impl http_body::Body for DeadlineBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { inner, timer } = &mut *self;
+        let Some(body) = inner else {
+            return Poll::Ready(None);
+        };
+        // The clock comes first: a stream that always has a next item would outlive its deadline.
+        if !timer.has_passed() {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Poll::Ready(end) => {
+                    *inner = None;
+                    return Poll::Ready(end);
+                }
+                Poll::Pending => ready!(timer.poll(cx)),
+            }
+        }
+        *inner = None;
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(exceeded().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // What the inner body promises may be cut short.
+        let mut hint = SizeHint::default();
+        if let Some(upper) = self.inner.as_ref().and_then(|inner| inner.size_hint().upper()) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(value: &str) -> Result<Duration, tonic::Code> {
+        parse_timeout(&HeaderValue::from_str(value).unwrap()).map_err(|status| status.code())
+    }
+
+    #[test]
+    fn every_unit_is_understood() {
+        assert_eq!(parse("1H"), Ok(Duration::from_hours(1)));
+        assert_eq!(parse("2M"), Ok(Duration::from_mins(2)));
+        assert_eq!(parse("3S"), Ok(Duration::from_secs(3)));
+        assert_eq!(parse("4m"), Ok(Duration::from_millis(4)));
+        assert_eq!(parse("5u"), Ok(Duration::from_micros(5)));
+        assert_eq!(parse("6n"), Ok(Duration::from_nanos(6)));
+        assert_eq!(parse("99999999H"), Ok(Duration::from_hours(99_999_999)));
+        assert_eq!(parse("0S"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn malformed_timeouts_are_refused() {
+        for value in ["", "S", "1", "1s", "-1S", "1.5S", "123456789S", " 1S", "1S ", "1 S", "+1S"] {
+            assert_eq!(parse(value), Err(tonic::Code::InvalidArgument), "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_value_makes_it_panic(bytes: Vec<u8>) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let _ = parse_timeout(&value);
+            }
+        }
+    }
+}

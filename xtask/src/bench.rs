@@ -1,0 +1,57 @@
+//! `cargo xtask bench`: builds what is measured and what measures it. The measuring is in `bench`, the
+//! reading of its tables in `docs/BENCHMARKS.md`.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Subcommand;
+use xshell::cmd;
+
+use crate::{
+    build,
+    tools::Tools,
+    workspace::{Workspace, run_tool, step},
+};
+
+/// What is measured.
+#[derive(Subcommand)]
+pub(crate) enum What {
+    /// Measure the server: CPU of a stream, unary calls, memory of readers that stop. Linux only.
+    ///
+    /// Builds the release server first, page included. The tables are on standard output, ratios
+    /// first; docs/BENCHMARKS.md says how to read them.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask bench server\n  \
+        cargo xtask bench server --rounds 15\n  \
+        cargo xtask bench server --quick     does it work? not: how fast is it?")]
+    Server {
+        /// How often everything is measured.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: Option<u32>,
+        /// One small round.
+        #[arg(long, conflicts_with = "rounds")]
+        quick: bool,
+    },
+}
+
+/// Measures it.
+pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
+    let What::Server { rounds, quick } = what;
+    let server = build(workspace, &Tools::ensure(workspace)?, None)?;
+    let shell = &workspace.shell;
+    step("bench: cargo build --release (some minutes the first time)");
+    run_tool(cmd!(shell, "cargo build --release -p runnel-bench"))?;
+    let bench = format!("runnel-bench{}", std::env::consts::EXE_SUFFIX);
+    let mut bench = Command::new(workspace.target.join("release").join(bench));
+    bench.arg("run").arg("--runnel").arg(server);
+    if let Some(rounds) = rounds {
+        bench.args(["--rounds", &rounds.to_string()]);
+    }
+    if *quick {
+        bench.arg("--quick");
+    }
+    step("measuring (two to three minutes; other work on this machine widens the ranges)");
+    let status = bench.status().context("cannot start the bench")?;
+    ensure!(status.success(), "the bench failed: {status}");
+    Ok(ExitCode::SUCCESS)
+}

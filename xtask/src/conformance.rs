@@ -1,0 +1,151 @@
+//! `cargo xtask conformance`: the connectrpc conformance suite against our layers. What is tested is
+//! in `tests/conformance`; here is what brings the two together.
+//!
+//! The suite is a Go program. Its protos, which the programs under test are generated from, are in its
+//! Go module, and go from there into the build: nothing of the suite is kept in this repository.
+
+use std::{
+    ffi::OsString,
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Subcommand;
+use xshell::cmd;
+
+use crate::{
+    tools::go::Go,
+    workspace::{Workspace, run_tool, step},
+};
+
+const SUITE: &str = "connectrpc.com/conformance";
+const SUITE_VERSION: &str = "1.0.7";
+
+/// How many cases `tests/conformance/server.yaml` selects in this version. Were a line of it lost, or a
+/// new version without some, fewer would pass in silence.
+const SERVER_CASES: u64 = 742;
+
+// `client` and `backend` belong here too: each a program of `tests/conformance`, a YAML file beside
+// it and a number of cases.
+/// What the suite is to test, or to lend.
+#[derive(Subcommand)]
+pub(crate) enum What {
+    /// Test the server: every gRPC and gRPC-Web case, over HTTP/1.1 and HTTP/2.
+    ///
+    /// Fails if any case does: there is no list of known failures. Go must be installed.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask conformance server\n  \
+        cargo xtask conformance server -- --run '**/unary/no-request' --trace\n  \
+        RUST_LOG=info cargo xtask conformance server -- -v")]
+    Server {
+        /// Arguments for `connectconformance`; see its `--help`.
+        #[arg(last = true, value_name = "SUITE ARGS", allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Print the folder of the suite's protos.
+    ///
+    /// With `CONFORMANCE_PROTOS` set to it, cargo and rust-analyzer see the code that needs them.
+    Protos,
+}
+
+/// Does it.
+pub(crate) fn run(workspace: &Workspace, what: What) -> Result<ExitCode> {
+    let go = Go::find(workspace)?;
+    let protos = go.module(SUITE, SUITE_VERSION)?.join("proto");
+    match what {
+        What::Server { args } => {
+            let runner = go.program(&format!("{SUITE}/cmd/connectconformance"), SUITE_VERSION)?;
+            let server = build(workspace, &protos, "conformance-server")?;
+            // Whoever chooses cases knows how many.
+            let expected = args.is_empty().then_some(SERVER_CASES);
+            let mut suite = Command::new(runner);
+            suite
+                .args(["--mode", "server", "--conf"])
+                .arg(workspace.root.join("tests/conformance/server.yaml"))
+                .args(args)
+                .arg("--")
+                .arg(server);
+            step("conformance suite: server");
+            judge(&mut suite, expected)
+        }
+        What::Protos => {
+            println!("{}", protos.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Builds a program of `tests/conformance` with the suite's protos; its path.
+fn build(workspace: &Workspace, protos: &Path, program: &str) -> Result<PathBuf> {
+    step(format!("{program}: cargo build (a minute or two the first time)"));
+    let shell = &workspace.shell;
+    // A target folder of its own: every other build is one without the protos, and each would make
+    // the other's output stale. Optimised, because the suite has timeouts; but not over crates,
+    // because that takes longer than the whole suite.
+    let target = workspace.target.join("conformance");
+    run_tool(
+        cmd!(shell, "cargo build --release -p conformance --bin {program} --target-dir {target}")
+            .args(["--config", "profile.release.lto=false"])
+            .args(["--config", "profile.release.codegen-units=16"])
+            .env("CONFORMANCE_PROTOS", protos),
+    )?;
+    let binary = target.join("release").join(format!("{program}{}", std::env::consts::EXE_SUFFIX));
+    ensure!(binary.is_file(), "cargo built no {}", binary.display());
+    Ok(binary)
+}
+
+/// Runs the suite, lets people see what it says, and believes its numbers rather than its silence.
+fn judge(suite: &mut Command, expected: Option<u64>) -> Result<ExitCode> {
+    let mut child = suite.stdout(Stdio::piped()).spawn().context("cannot start the suite")?;
+    let mut tally = None;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            // What a failing case shows may be anything, text or not.
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            writeln!(io::stdout(), "{line}")?;
+            tally = Tally::read(&line).or(tally);
+        }
+    }
+    let status = child.wait()?;
+    let tally = tally.context("the suite ended without saying how many cases passed")?;
+    println!("conformance: {} cases passed, {} failed", tally.passed, tally.failed);
+    ensure!(status.success() && tally.failed == 0, "not every case passed; see above");
+    if let Some(expected) = expected {
+        ensure!(
+            tally.passed == expected,
+            "{expected} cases should have run; if the suite or its configuration changed on purpose, \
+             SERVER_CASES must follow"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many cases ended how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tally {
+    /// What the line `734 passed, 2 failed` says; None for any other.
+    fn read(line: &str) -> Option<Self> {
+        let (passed, failed) = line.trim().strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some(Self { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_the_suite_is_told_from_its_other_lines() {
+        assert_eq!(Tally::read("734 passed, 2 failed"), Some(Tally { passed: 734, failed: 2 }));
+        for line in ["Total cases: 742", "FAILED: Basic/unary/failed", "", "a passed, b failed"] {
+            assert_eq!(Tally::read(line), None, "{line}");
+        }
+    }
+}
