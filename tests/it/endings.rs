@@ -1,5 +1,7 @@
 //! How calls end other than well: too late, given up by their client, one too many. Each ends with
 //! exactly one right status, its handler is dropped, its place is free again.
+//!
+//! Where a handler must begin before its deadline passes, the deadline is long enough for a busy machine.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -111,7 +113,7 @@ async fn a_malformed_deadline_is_refused() {
 async fn a_deadline_during_a_stream_comes_in_the_trailers_and_drops_the_producer() {
     let (server, mut events) = start(ServeConfig::default()).await;
     for protocol in PROTOCOLS {
-        let answer = call_within(server.address(), protocol, STREAM, items(3), "100m").await;
+        let answer = call_within(server.address(), protocol, STREAM, items(3), "1000m").await;
         assert_eq!(answer.decode::<Item>().len(), 3, "{protocol:?}");
         assert_eq!(answer.code(), Some(Code::DeadlineExceeded), "{protocol:?}");
         assert!(!answer.headers.contains_key("grpc-status"), "the head was out");
@@ -129,7 +131,7 @@ async fn a_deadline_ends_a_stream_that_never_waits() {
     let (server, mut events) = start(ServeConfig::default()).await;
     for protocol in PROTOCOLS {
         let body = items(length::ENDLESS);
-        let answer = call_within(server.address(), protocol, STREAM, body, "50m").await;
+        let answer = call_within(server.address(), protocol, STREAM, body, "500m").await;
         assert_eq!(answer.code(), Some(Code::DeadlineExceeded), "{protocol:?}");
         events.expect(Began).await;
         events.expect(Gone).await;
@@ -139,7 +141,7 @@ async fn a_deadline_ends_a_stream_that_never_waits() {
 
 #[tokio::test]
 async fn the_operators_cap_is_for_unary_calls() {
-    let unary_deadline = Duration::from_millis(50);
+    let unary_deadline = Duration::from_millis(500);
     let config = ServeConfig { unary_deadline, ..ServeConfig::default() };
     let (server, mut events) = start(config).await;
     let mut stream = server.client().get_stream(1).await.unwrap();
@@ -257,8 +259,8 @@ async fn a_place_is_free_again_after_every_kind_of_end() {
         for (length, timeout, code) in [
             (0, "1H", Code::Ok),
             (length::FAILING, "1H", Code::DataLoss),
-            (1, "50m", Code::DeadlineExceeded),
-            (length::ENDLESS, "50m", Code::DeadlineExceeded),
+            (1, "500m", Code::DeadlineExceeded),
+            (length::ENDLESS, "500m", Code::DeadlineExceeded),
         ] {
             let answer = until_admitted_within(&server, protocol, items(length), timeout).await;
             assert_eq!(answer.code(), Some(code), "{protocol:?} {length}");
