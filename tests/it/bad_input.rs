@@ -1,8 +1,6 @@
 //! What clients get wrong, or do on purpose: each time a clear error with the right code, and a server
 //! that answers the next call.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use prost::Message as _;
@@ -10,7 +8,7 @@ use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Items};
 use runnel_tests::{
     patiently,
     server::TestServer,
-    wire::{self, PROTOCOLS, Protocol, call, frame},
+    wire::{self, PROTOCOLS, Protocol, call, frame, is_none_the_worse},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,15 +17,6 @@ use tokio::{
 use tonic::Code;
 
 const LIMIT_BYTES: usize = runnel::rpc::MESSAGE_LIMIT_BYTES;
-
-/// Whatever just happened, the server answers a normal call on every protocol.
-async fn is_none_the_worse(address: SocketAddr) {
-    for protocol in PROTOCOLS {
-        let request = frame(&ApiRequest { length: 1, after: 0 });
-        let answer = call(address, protocol, "/api.Api/getAll", request).await;
-        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
-    }
-}
 
 #[tokio::test]
 async fn lengths_and_afters_out_of_bounds_are_invalid_arguments() {

@@ -232,6 +232,9 @@ async fn before_the_wasm_arrives_the_page_already_says_what_it_is() {
         page.open(&url).await;
         page.until("document.querySelector('h1').innerText.length > 0").await;
         page.until("document.querySelector('#app').innerText.length > 0").await;
+        // Only the app takes this mark away, and it has not come.
+        page.until("document.querySelector('#app').getAttribute('aria-busy') === 'true'").await;
+        assert_eq!(page.eval(&element("greeting")).await, Value::Null);
     })
     .await;
 }

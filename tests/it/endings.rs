@@ -19,7 +19,7 @@ use runnel_tests::{
         Event::{Began, Gone},
         Events, length,
     },
-    wire::{self, Answer, PROTOCOLS, Protocol, frame},
+    wire::{self, Answer, PROTOCOLS, Protocol, frame, is_none_the_worse},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -57,13 +57,6 @@ async fn call_within(
         .body(protocol.encode(body))
         .unwrap();
     wire::send(address, protocol, request).await
-}
-
-async fn is_none_the_worse(address: SocketAddr) {
-    for protocol in PROTOCOLS {
-        let answer = wire::call(address, protocol, "/api.Api/getAll", items(0)).await;
-        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The production `serve`, in this process, on a port of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use runnel::{ServeError, config::ServeConfig, services::Services};
@@ -45,11 +45,6 @@ impl TestServer {
         // A dropped sender means shutdown as well.
         let begun = begin_shutdown.map(drop).boxed();
         Self { address, shutdown: Some(shutdown), served: tokio::spawn(serve(listener, begun)) }
-    }
-
-    /// A configuration that cuts off what is open this long after the shutdown began.
-    pub fn draining_within(drain_deadline: Duration) -> ServeConfig {
-        ServeConfig { drain_deadline, ..ServeConfig::default() }
     }
 
     /// Where it listens.

@@ -12,6 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use runnel_protos::api::ApiRequest;
 use tokio::net::TcpStream;
 use tonic::Code;
 
@@ -95,6 +96,15 @@ pub async fn call(address: SocketAddr, protocol: Protocol, path: &str, body: Vec
         .body(protocol.encode(body))
         .expect("a request");
     send(address, protocol, request).await
+}
+
+/// Whatever just happened, the server answers a normal call on every protocol.
+pub async fn is_none_the_worse(address: SocketAddr) {
+    for protocol in PROTOCOLS {
+        let request = frame(&ApiRequest { length: 1, after: 0 });
+        let answer = call(address, protocol, "/api.Api/getAll", request).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+    }
 }
 
 /// Sends a request as it is and takes the answer apart.
