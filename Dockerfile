@@ -46,8 +46,9 @@ LABEL org.opencontainers.image.title="Runnel" \
 COPY --from=build /image/runnel /runnel
 # Nobody: no root, no name needed, and the same number wherever it runs.
 USER 65532:65532
-# The loopback address that is the default elsewhere would be nobody's but the container's own.
-ENV RUNNEL_LISTEN=[::]:8080
-EXPOSE 8080
+# The loopback addresses that are the default elsewhere would be nobody's but the container's own.
+# The admin port is for whoever shares the container's network; publish 8080 only.
+ENV RUNNEL_LISTEN=[::]:8080 RUNNEL_ADMIN_LISTEN=[::]:9090
+EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/runnel", "healthcheck"]
 ENTRYPOINT ["/runnel"]

@@ -13,8 +13,10 @@
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page, embedded |
+//! | `admin`, [`readiness`] | what operators ask the server itself |
 //! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 
+mod admin;
 pub mod api;
 pub mod config;
 #[cfg(any(test, fuzzing))]
@@ -24,6 +26,7 @@ pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
 mod net;
+pub mod readiness;
 mod router;
 pub mod rpc;
 pub mod services;
@@ -31,7 +34,10 @@ pub mod signal;
 pub mod telemetry;
 mod ui;
 
-use std::{future::Future, io};
+use std::{
+    future::{self, Future},
+    io,
+};
 
 use runnel_protos::api::api_server::ApiServer;
 use tokio::net::TcpListener;
@@ -41,8 +47,24 @@ use tonic_health::ServingStatus;
 use crate::{
     api::Api,
     config::ServeConfig,
+    readiness::Readiness,
     services::{DescriptorError, Services},
 };
+
+/// Where a server listens. One listener alone is that of the public port.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The page, gRPC-Web and gRPC.
+    pub public: TcpListener,
+    /// `/livez` and `/readyz`; None for no admin port.
+    pub admin: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self { public, admin: None }
+    }
+}
 
 /// Why a server could not serve.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +79,7 @@ pub enum ServeError {
 
 /// Serves the contract, `api.Api`, beside the page; see [`serve_services`].
 pub async fn serve(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -66,18 +88,18 @@ pub async fn serve(
         // What a message may have once it is decompressed; the layers look at it before.
         .max_decoding_message_size(config.message_limit_bytes);
     let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
-    serve_services(listener, services, config, shutdown).await
+    serve_services(listeners, services, config, shutdown).await
 }
 
-/// Serves any gRPC services beside the page, with health and reflection, on `listener` until `shutdown`
-/// resolves. Then it drains: health turns NOT_SERVING, no connection is accepted any more, open calls
-/// may end within `config.drain_deadline`, and what is left then is cut off. Returns when every
-/// connection is closed.
+/// Serves any gRPC services beside the page, with health and reflection, on `listeners` until `shutdown`
+/// resolves. Then it drains: readiness fails, health turns NOT_SERVING, no connection is accepted any
+/// more, open calls may end within `config.drain_deadline`, and what is left then is cut off. Returns
+/// when every connection is closed; until then the admin port answers.
 ///
 /// The caller owns the bind and the signal, so a test binds port 0 and ends the server when it likes.
-/// `config.listen` is not used here.
+/// The addresses in `config` are not used here.
 pub async fn serve_services(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     services: Services,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
@@ -94,15 +116,33 @@ pub async fn serve_services(
         .with_reflection()?;
     let app = router::router(services, config.limits())?;
 
-    tracing::info!("listening on http://{}", listener.local_addr()?);
-    net::serve(listener, app, &config, async {
+    let readiness = Readiness::default();
+    let Listeners { public, admin } = listeners.into();
+    // First, so that the line about the public port means that all of it is there.
+    if let Some(admin) = &admin {
+        tracing::info!("admin on http://{}", admin.local_addr()?);
+    }
+    tracing::info!("listening on http://{}", public.local_addr()?);
+    let drain = async {
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
+        readiness.drain();
         for name in &watched {
             health.set_service_status(*name, ServingStatus::NotServing).await;
         }
-    })
-    .await?;
+    };
+    tokio::select! {
+        served = net::serve(public, app, &config, drain) => served?,
+        failed = serve_admin(admin, readiness.clone()) => failed?,
+    }
     tracing::info!("drained");
     Ok(())
+}
+
+/// Ends only when the admin port fails.
+async fn serve_admin(listener: Option<TcpListener>, readiness: Readiness) -> io::Result<()> {
+    match listener {
+        Some(listener) => admin::serve(listener, readiness).await,
+        None => future::pending().await,
+    }
 }

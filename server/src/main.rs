@@ -1,9 +1,12 @@
 //! `runnel`: parses, binds, serves. What it does is in the library; this is the script.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser as _;
-use runnel::config::{Cli, Command, ServeConfig};
+use runnel::{
+    Listeners,
+    config::{Cli, Command, ServeConfig},
+};
 use tokio::net::TcpListener;
 
 /// Exit codes: 0 clean, 1 failure, 2 bad usage (clap's own).
@@ -31,12 +34,22 @@ fn main() -> ExitCode {
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
     runnel::telemetry::init(config.log_format);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let listeners = Listeners {
+        public: bind("--listen", config.listen).await?,
+        admin: match config.admin.admin_listen {
+            Some(address) => Some(bind("--admin-listen", address).await?),
+            None => None,
+        },
+    };
     let shutdown = runnel::signal::shutdown()
         .map_err(|error| format!("cannot listen for signals: {error}"))?;
-    runnel::serve(listener, config, shutdown).await.map_err(|error| error.to_string())
+    runnel::serve(listeners, config, shutdown).await.map_err(|error| error.to_string())
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address} ({flag}): {error}"))
 }
 
 fn fail(error: &str) -> ExitCode {

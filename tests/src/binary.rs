@@ -15,6 +15,7 @@ pub struct Binary {
     child: Child,
     logs: Lines<BufReader<ChildStderr>>,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
 }
 
 /// A command for the binary that `cargo xtask test` built.
@@ -27,6 +28,8 @@ pub fn command() -> Command {
             command.env_remove(name);
         }
     }
+    // Two servers cannot both have the default port; a flag of the test's own comes before this.
+    command.env("RUNNEL_ADMIN_LISTEN", "127.0.0.1:0");
     command.kill_on_drop(true);
     command
 }
@@ -46,13 +49,16 @@ impl Binary {
             .spawn()
             .expect("start the binary");
         let logs = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut binary = Self { child, logs, address };
-        let url = binary
+        let mut binary = Self { child, logs, address, admin_address: None };
+        let mut admin_address = None;
+        binary.address = binary
             .log("the listen address", |line| {
-                Some(line["message"].as_str()?.strip_prefix("listening on http://")?.to_owned())
+                let after = |words| line["message"].as_str()?.strip_prefix(words)?.parse().ok();
+                admin_address = admin_address.or(after("admin on http://"));
+                after("listening on http://")
             })
             .await;
-        binary.address = url.parse().expect("an address");
+        binary.admin_address = admin_address;
         binary
     }
 
@@ -61,13 +67,18 @@ impl Binary {
         self.address
     }
 
+    /// Where its admin port is, if it has one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
     /// Its URL without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Reads its log until a line gives what is looked for.
-    pub async fn log<T>(&mut self, what: &str, find: impl Fn(&Value) -> Option<T>) -> T {
+    pub async fn log<T>(&mut self, what: &str, mut find: impl FnMut(&Value) -> Option<T>) -> T {
         patiently(what, async {
             loop {
                 let line = self.logs.next_line().await.expect("a readable log");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use runnel::{ServeError, config::ServeConfig, services::Services};
+use runnel::{Listeners, ServeError, config::ServeConfig, services::Services};
 use runnel_web::api::ApiClient;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -13,6 +13,7 @@ use crate::patiently;
 /// A running server. Dropping it begins its drain; [`TestServer::stop`] waits for it too.
 pub struct TestServer {
     address: SocketAddr,
+    admin_address: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -23,33 +24,42 @@ impl TestServer {
         Self::start_with(ServeConfig::default()).await
     }
 
-    /// A server with a configuration of the test's own; its listen address is not used.
+    /// A server with a configuration of the test's own; the addresses in it are not used.
     pub async fn start_with(config: ServeConfig) -> Self {
-        Self::run(|listener, shutdown| runnel::serve(listener, config, shutdown)).await
+        Self::run(|listeners, shutdown| runnel::serve(listeners, config, shutdown)).await
     }
 
     /// A server of other services than the contract's, or of the contract answered otherwise.
     pub async fn start_services(services: Services, config: ServeConfig) -> Self {
-        Self::run(|listener, shutdown| runnel::serve_services(listener, services, config, shutdown))
-            .await
+        Self::run(|listeners, shutdown| {
+            runnel::serve_services(listeners, services, config, shutdown)
+        })
+        .await
     }
 
     async fn run<F, T>(serve: F) -> Self
     where
-        F: FnOnce(TcpListener, BoxFuture<'static, ()>) -> T,
+        F: FnOnce(Listeners, BoxFuture<'static, ()>) -> T,
         T: Future<Output = Result<(), ServeError>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind loopback");
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let (public, address) = bind().await;
+        let (admin, admin_address) = bind().await;
+        let listeners = Listeners { public, admin: Some(admin) };
         let (shutdown, begin_shutdown) = oneshot::channel();
         // A dropped sender means shutdown as well.
         let begun = begin_shutdown.map(drop).boxed();
-        Self { address, shutdown: Some(shutdown), served: tokio::spawn(serve(listener, begun)) }
+        let served = tokio::spawn(serve(listeners, begun));
+        Self { address, admin_address, shutdown: Some(shutdown), served }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its admin port is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// Its URL without a path: `http://127.0.0.1:PORT`.
@@ -86,4 +96,10 @@ impl TestServer {
         self.begin_shutdown();
         self.ended().await;
     }
+}
+
+async fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind loopback");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    (listener, address)
 }

@@ -1,10 +1,13 @@
 //! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
 //! environment name and a default.
 
+mod admin;
+
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::admin::AdminConfig;
 use crate::rpc::{Limits, MESSAGE_LIMIT_BYTES, admission::Bound};
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -112,6 +115,10 @@ pub struct ServeConfig {
     /// How logs are written to standard error; RUST_LOG filters them.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+
+    /// The admin port.
+    #[command(flatten)]
+    pub admin: AdminConfig,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -171,6 +178,7 @@ impl Default for ServeConfig {
             max_streams: 4096,
             max_streams_per_address: 1024,
             log_format: LogFormat::Text,
+            admin: AdminConfig::default(),
         }
     }
 }
@@ -212,12 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_admin_address_is_no_admin_port() {
+        let admin = |args: &[&str]| parse(args).unwrap().1.admin.admin_listen;
+        assert_eq!(admin(&["--admin-listen", ""]), None);
+        assert_eq!(admin(&["--admin-listen", "[::]:9"]), Some("[::]:9".parse().unwrap()));
+    }
+
+    #[test]
     fn bad_values_are_bad_usage() {
         for args in [
             &["--listen", "localhost"][..],
             &["--listen", "127.0.0.1:65536"],
             &["--drain-deadline", "-1s"],
             &["--log-format", "xml"],
+            &["--admin-listen", "9090"],
             &["--no-such-option"],
             &["no-such-command"],
         ] {
