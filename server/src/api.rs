@@ -11,21 +11,25 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    rpc::{MESSAGE_LIMIT_BYTES, raw_body::RawBody},
+    rpc::raw_body::RawBody,
 };
 
-/// Answers the three RPCs ourselves. Holds nothing: each answer is made from its request.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Api;
+/// Answers the three RPCs ourselves: each answer is made from its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// The largest message of an answer, in bytes. What would be larger is refused before it is made.
+    pub answer_limit_bytes: usize,
+}
 
 #[tonic::async_trait]
 impl api_server::Api for Api {
     async fn say_hello(&self, request: Request<HelloRequest>) -> Result<Response<Hello>, Status> {
         let HelloRequest { name } = request.into_inner();
         let answer_bytes = field_bytes(name.len() as u64 + "Hello !".len() as u64);
-        if answer_bytes > MESSAGE_LIMIT_BYTES as u64 {
+        let limit_bytes = self.answer_limit_bytes;
+        if answer_bytes > limit_bytes as u64 {
             return Err(Status::resource_exhausted(format!(
-                "the greeting would take {answer_bytes} bytes; a message may have {MESSAGE_LIMIT_BYTES}"
+                "the greeting would take {answer_bytes} bytes; a message may have {limit_bytes}"
             )));
         }
         Ok(Response::new(Hello { message: greeting(&name) }))
@@ -35,9 +39,10 @@ impl api_server::Api for Api {
         let range = item_range(*request.get_ref())?;
         // Refused before anything is allocated: a small request must not cost a large answer.
         let answer_bytes = items_bytes(&range);
-        if answer_bytes > MESSAGE_LIMIT_BYTES as u64 {
+        let limit_bytes = self.answer_limit_bytes;
+        if answer_bytes > limit_bytes as u64 {
             return Err(Status::resource_exhausted(format!(
-                "{} items take {answer_bytes} bytes; a message may have {MESSAGE_LIMIT_BYTES}: use \
+                "{} items take {answer_bytes} bytes; a message may have {limit_bytes}: use \
                  getStream, or ask for pages with length and after",
                 range.len()
             )));
@@ -111,9 +116,12 @@ fn varint_bytes(number: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::MESSAGE_LIMIT_BYTES;
     use proptest::prelude::*;
     use prost::Message as _;
     use runnel_protos::api::api_server::Api as _;
+
+    const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES };
 
     fn range(length: i32, after: i32) -> ItemRange {
         ItemRange::new(length, after).unwrap()
@@ -150,7 +158,7 @@ mod tests {
     async fn get_all_answers_up_to_the_message_limit_and_not_past_it() {
         let passes = |length: &i32| items_bytes(&range(*length, 0)) > MESSAGE_LIMIT_BYTES as u64;
         let too_many = (1..i32::MAX).find(passes).unwrap();
-        let get_all = |length| Api.get_all(Request::new(ApiRequest { length, after: 0 }));
+        let get_all = |length| API.get_all(Request::new(ApiRequest { length, after: 0 }));
 
         let fits = get_all(too_many - 1).await.unwrap().into_inner();
         assert!(fits.encoded_len() <= MESSAGE_LIMIT_BYTES);
@@ -162,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_greeting_that_no_client_could_receive_is_refused() {
-        let hello = |bytes| Api.say_hello(Request::new(HelloRequest { name: "x".repeat(bytes) }));
+        let hello = |bytes| API.say_hello(Request::new(HelloRequest { name: "x".repeat(bytes) }));
         // Tag, a length of four bytes, "Hello " and "!": 12 bytes beside the name.
         let fits = hello(MESSAGE_LIMIT_BYTES - 12).await.unwrap().into_inner();
         assert_eq!(fits.encoded_len(), MESSAGE_LIMIT_BYTES);
@@ -173,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_bad_range_names_the_field() {
         let request = Request::new(ApiRequest { length: -1, after: 0 });
-        let refused = Api.get_all(request).await.unwrap_err();
+        let refused = API.get_all(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         let violation = &refused.get_details_bad_request().unwrap().field_violations[0];
         assert_eq!(violation.field, "length");

@@ -83,7 +83,7 @@ pub async fn serve(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let api = ApiServer::new(Api)
+    let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
         .accept_compressed(CompressionEncoding::Gzip)
         // What a message may have once it is decompressed; the layers look at it before.
         .max_decoding_message_size(config.message_limit_bytes);

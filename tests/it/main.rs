@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod admin;
+mod answer_limits;
 mod bad_input;
 mod binary;
 mod browser;

@@ -8,7 +8,11 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::admin::AdminConfig;
-use crate::rpc::{Limits, MESSAGE_LIMIT_BYTES, admission::Bound};
+use crate::rpc::{
+    Limits, MESSAGE_LIMIT_BYTES,
+    admission::Bound,
+    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+};
 
 /// One server, one port: the page, gRPC-Web and gRPC.
 #[derive(Debug, Parser)]
@@ -75,6 +79,24 @@ pub struct ServeConfig {
         default_value_t = MESSAGE_LIMIT_BYTES
     )]
     pub message_limit_bytes: usize,
+
+    /// The largest message of an answer, in bytes.
+    #[arg(
+        long,
+        env = "RUNNEL_ANSWER_LIMIT_BYTES",
+        value_name = "BYTES",
+        default_value_t = MESSAGE_LIMIT_BYTES
+    )]
+    pub answer_limit_bytes: usize,
+
+    /// The most metadata of an answer, in bytes: that before its messages, and again that behind them.
+    #[arg(
+        long,
+        env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
+        value_name = "BYTES",
+        default_value_t = METADATA_LIMIT_BYTES
+    )]
+    pub answer_metadata_limit_bytes: usize,
 
     /// How long a unary call may take, whatever deadline its client sets.
     #[arg(
@@ -157,6 +179,10 @@ impl ServeConfig {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             message_bytes: self.message_limit_bytes,
+            answer: AnswerLimits {
+                message_bytes: self.answer_limit_bytes,
+                metadata_bytes: self.answer_metadata_limit_bytes,
+            },
             unary_deadline: Some(self.unary_deadline),
             unary: Bound { total: self.max_calls, per_address: self.max_calls_per_address },
             streams: Bound { total: self.max_streams, per_address: self.max_streams_per_address },
@@ -172,6 +198,8 @@ impl Default for ServeConfig {
             drain_deadline: Duration::from_secs(10),
             header_timeout: Duration::from_mins(1),
             message_limit_bytes: MESSAGE_LIMIT_BYTES,
+            answer_limit_bytes: MESSAGE_LIMIT_BYTES,
+            answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
             unary_deadline: Duration::from_mins(1),
             max_calls: 4096,
             max_calls_per_address: 1024,

@@ -13,7 +13,13 @@ use tonic::{Status, body::Body, codec::CompressionEncoding};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
-    rpc::{Limits, admission::Bound, layers, normalize::Protocol},
+    rpc::{
+        Limits,
+        admission::Bound,
+        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+        layers,
+        normalize::Protocol,
+    },
     services::Services,
 };
 
@@ -178,6 +184,10 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
         let one = Bound { total: 1, per_address: 1 };
         let limits = Limits {
             message_bytes: MESSAGE_LIMIT_BYTES,
+            answer: AnswerLimits {
+                message_bytes: MESSAGE_LIMIT_BYTES,
+                metadata_bytes: METADATA_LIMIT_BYTES,
+            },
             unary_deadline: None,
             unary: one,
             streams: one,

@@ -14,19 +14,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
 use http_body::{Frame, SizeHint};
 use tokio::task::coop::unconstrained;
 use tonic::{Status, body::Body};
 
-/// Lets the answer's encoder fill its buffer.
-pub(super) fn send(response: Response<Body>) -> Response<Body> {
-    response.map(|inner| Body::new(BatchedBody { inner }))
-}
-
-struct BatchedBody {
-    inner: Body,
-}
+/// A body whose encoder fills its buffer.
+pub(super) struct BatchedBody(pub(super) Body);
 
 impl http_body::Body for BatchedBody {
     type Data = Bytes;
@@ -36,16 +29,16 @@ impl http_body::Body for BatchedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let inner = &mut self.inner;
+        let Self(inner) = &mut *self;
         pin!(unconstrained(poll_fn(|cx| Pin::new(&mut *inner).poll_frame(cx)))).poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.size_hint()
     }
 }
 
@@ -82,7 +75,7 @@ mod tests {
             sender.try_send(item(id)).unwrap();
         }
         drop(sender);
-        let mut sent = send(Response::new(body(receiver))).into_body();
+        let mut sent = BatchedBody(body(receiver));
         let mut data_frames = 0;
         while let Some(frame) = sent.frame().await {
             data_frames += usize::from(frame.unwrap().is_data());
@@ -94,7 +87,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_ready_is_not_held_back() {
         let (sender, receiver) = mpsc::channel(10);
-        let mut sent = send(Response::new(body(receiver))).into_body();
+        let mut sent = BatchedBody(body(receiver));
         for id in 1..=3 {
             sender.try_send(item(id)).unwrap();
             let frame = sent.frame().now_or_never().expect("at once").unwrap().unwrap();

@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{Refused, methods::MethodKind, refuse};
+use super::{Refused, methods::MethodKind, refuse, trailers_of};
 
 /// The header with a client's deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -212,8 +212,7 @@ impl http_body::Body for DeadlineBody {
             }
         }
         *inner = None;
-        let mut trailers = HeaderMap::new();
-        Poll::Ready(Some(exceeded().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        Poll::Ready(Some(trailers_of(&exceeded())))
     }
 
     fn is_end_stream(&self) -> bool {

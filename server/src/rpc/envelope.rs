@@ -1,4 +1,5 @@
-//! The envelopes of a request: length-prefixed messages, walked as they pass, never decoded.
+//! The envelopes of a request: length-prefixed messages, walked as they pass, never decoded. (Those of
+//! an answer are [`super::answer`]'s.)
 //!
 //! - A message over the limit is RESOURCE_EXHAUSTED, as the gRPC status guide says and every other
 //!   server does; tonic says OUT_OF_RANGE.
@@ -9,6 +10,7 @@
 //! The body then ends with the status, which tonic passes on unchanged.
 
 use std::{
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -194,6 +196,12 @@ impl EnvelopeWalk {
             at += wanted;
         }
         (piece.len(), Ok(()))
+    }
+
+    /// Goes back to before a prefix that has come in part, and gives how many bytes that is. They are
+    /// walked again with the next piece.
+    pub(crate) fn step_back(&mut self) -> usize {
+        mem::take(&mut self.prefix_bytes)
     }
 
     fn begin_message(&mut self) -> Result<(), Fault> {

@@ -9,14 +9,16 @@
 //! | [`call_log`] | one line a call, with the status it really ended with |
 //! | [`admission`] | how many calls may be open |
 //! | [`deadline`] | the call ends in time, its stream included |
+//! | [`answer`] | the size of answered messages and metadata |
+//! | [`batch`] | large writes for every stream |
 //! | [`trailers`] | trailers with an OK answer |
 //! | [`raw_body`] | a method may write its stream's bytes itself |
-//! | [`batch`] | large writes for every other stream |
 //! | [`envelope`] | the size and number of request messages |
 //!
 //! What refuses a call sits inside `GrpcWebLayer`, so that its answer reaches a browser well-formed.
 
 pub mod admission;
+pub mod answer;
 mod batch;
 pub mod call_log;
 pub mod deadline;
@@ -37,7 +39,9 @@ use std::{
 };
 
 use axum::body::Body as AxumBody;
-use http::{HeaderName, HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Frame;
 use tonic::{Status, body::Body, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
@@ -54,6 +58,8 @@ pub(crate) const CONTENT_TYPE_PREFIX: &[u8] = b"application/grpc";
 pub struct Limits {
     /// The largest request message, in bytes.
     pub message_bytes: usize,
+    /// What an answer may have.
+    pub answer: answer::AnswerLimits,
     /// How long a unary call may take, whatever its client allows; None for as long as it takes.
     pub unary_deadline: Option<Duration>,
     /// Unary calls open at once.
@@ -81,9 +87,10 @@ pub fn layers(
         .layer(call_log::CallLogLayer)
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
+        .map_response(move |response| answer::bound(response, limits.answer))
+        .map_response(|response: Response<Body>| response.map(batch::BatchedBody))
         .map_response(trailers::send)
         .map_response(raw_body::send)
-        .map_response(batch::send)
         .layer(envelope::EnvelopeLayer::new(limits.message_bytes))
         .service(routes);
     BoxCloneSyncService::new(service)
@@ -91,6 +98,13 @@ pub fn layers(
 
 /// An answer that is only a status, and is there at once.
 type Refused<E> = Ready<Result<Response<Body>, E>>;
+
+/// A status as the last frame of an answer.
+fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
+}
 
 /// Ends a call before it reaches its service.
 fn refuse<E>(status: &Status) -> Refused<E> {

@@ -21,13 +21,20 @@ impl RawBody {
     }
 }
 
+/// In the extensions of an answer that is sent from its [`RawBody`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent;
+
 /// Puts an answer's [`RawBody`] in its place.
 pub(super) fn send(mut response: Response<Body>) -> Response<Body> {
     let raw = response.extensions_mut().remove::<RawBody>();
     let body =
         raw.and_then(|RawBody(body)| body.lock().unwrap_or_else(PoisonError::into_inner).take());
     match body {
-        Some(body) => response.map(|_empty| body),
+        Some(body) => {
+            response.extensions_mut().insert(Sent);
+            response.map(|_empty| body)
+        }
         None => response,
     }
 }
