@@ -48,6 +48,7 @@ use crate::{
     api::Api,
     config::ServeConfig,
     readiness::Readiness,
+    rpc::drain::Drain,
     services::{DescriptorError, Services},
 };
 
@@ -93,8 +94,9 @@ pub async fn serve(
 
 /// Serves any gRPC services beside the page, with health and reflection, on `listeners` until `shutdown`
 /// resolves. Then it drains: readiness fails, health turns NOT_SERVING, no connection is accepted any
-/// more, open calls may end within `config.drain_deadline`, and what is left then is cut off. Returns
-/// when every connection is closed; until then the admin port answers.
+/// more, and clients are told to call elsewhere. Open calls may go on until `config.drain_deadline`, end
+/// then as UNAVAILABLE, and what does not take that in is cut off. Returns when every connection is
+/// closed; until then the admin port answers.
 ///
 /// The caller owns the bind and the signal, so a test binds port 0 and ends the server when it likes.
 /// The addresses in `config` are not used here.
@@ -114,7 +116,8 @@ pub async fn serve_services(
         .add_service(health_service)
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
-    let app = router::router(services, config.limits())?;
+    let drain = Drain::default();
+    let app = router::router(services, config.limits(), drain.clone())?;
 
     let readiness = Readiness::default();
     let Listeners { public, admin } = listeners.into();
@@ -123,7 +126,7 @@ pub async fn serve_services(
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
     tracing::info!("listening on http://{}", public.local_addr()?);
-    let drain = async {
+    let begin_drain = async {
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
         readiness.drain();
@@ -132,7 +135,7 @@ pub async fn serve_services(
         }
     };
     tokio::select! {
-        served = net::serve(public, app, &config, drain) => served?,
+        served = net::serve(public, app, &config, begin_drain, || drain.end_calls()) => served?,
         failed = serve_admin(admin, readiness.clone()) => failed?,
     }
     tracing::info!("drained");

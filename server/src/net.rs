@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 use axum::Router;
 use axum_server::{Handle, Server, accept::NoDelayAcceptor};
 use hyper_util::rt::TokioTimer;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::config::ServeConfig;
 
@@ -25,13 +25,19 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves `app` on `listener` until `drain` resolves; then accepts nothing more, lets open requests
-/// end within the drain deadline, and cuts off what is left.
+/// How long the last words of ended calls may take to reach their clients.
+const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Serves `app` on `listener` until `drain` resolves. From then on it accepts nothing more, and asks
+/// clients to call elsewhere: GOAWAY over HTTP/2 (RFC 9113 section 6.8), `connection: close` over
+/// HTTP/1.1. What is open at the drain deadline is ended by `end_calls`; whoever does not read that in
+/// time is cut off, so that nobody holds up the end.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     config: &ServeConfig,
     drain: impl Future<Output = ()>,
+    end_calls: impl FnOnce(),
 ) -> io::Result<()> {
     let handle = Handle::new();
     // Without TCP_NODELAY the end of a fast stream waits some 40 ms for the reader's delayed ACK.
@@ -56,7 +62,15 @@ pub(crate) async fn serve(
     tokio::pin!(served);
     tokio::select! {
         ended = &mut served => return ended,
-        () = drain => handle.graceful_shutdown(Some(config.drain_deadline)),
+        () = drain => handle.graceful_shutdown(None),
     }
+    if let Ok(ended) = timeout(config.drain_deadline, &mut served).await {
+        return ended;
+    }
+    end_calls();
+    if let Ok(ended) = timeout(LAST_WORDS_DEADLINE, &mut served).await {
+        return ended;
+    }
+    handle.shutdown();
     served.await
 }

@@ -5,7 +5,7 @@ use http::{HeaderMap, header};
 use tower::ServiceExt as _;
 
 use crate::{
-    rpc::{self, Limits},
+    rpc::{self, Limits, drain::Drain},
     services::{DescriptorError, Services},
     ui,
 };
@@ -14,10 +14,14 @@ use crate::{
 ///
 /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
 /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
-pub(crate) fn router(services: Services, limits: Limits) -> Result<Router, DescriptorError> {
+pub(crate) fn router(
+    services: Services,
+    limits: Limits,
+    drain: Drain,
+) -> Result<Router, DescriptorError> {
     let names = services.names().to_vec();
     let methods = services.methods()?;
-    let rpc = rpc::layers(services.into_routes(), methods, limits);
+    let rpc = rpc::layers(services.into_routes(), methods, limits, drain);
     let mut router = Router::new();
     for name in names {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());

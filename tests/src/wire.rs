@@ -153,7 +153,8 @@ pub async fn http1_request(
     patiently("an answer", sender.send_request(request.map(Full::new))).await.expect("an answer")
 }
 
-async fn http2_request(
+/// A plain HTTP/2 request, by prior knowledge, on a connection of its own.
+pub async fn http2_request(
     address: SocketAddr,
     mut request: Request<Bytes>,
 ) -> http::Response<Incoming> {

@@ -51,7 +51,7 @@ pub struct ServeConfig {
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 
-    /// How long open calls may go on once a shutdown began; what is left is then cut off.
+    /// How long open calls may go on once a shutdown began; what is left then ends as UNAVAILABLE.
     #[arg(
         long,
         env = "RUNNEL_DRAIN_DEADLINE",

@@ -17,6 +17,7 @@ use crate::{
         Limits,
         admission::Bound,
         answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+        drain::Drain,
         layers,
         normalize::Protocol,
     },
@@ -192,7 +193,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             unary: one,
             streams: one,
         };
-        layers(routes, methods, limits)
+        layers(routes, methods, limits, Drain::default())
     })
 }
 

@@ -2,26 +2,27 @@
 //! and says CANCELLED.
 //!
 //! The client's deadline is its `grpc-timeout` header; the operator may cap unary calls. When it
-//! passes, the handler or its stream is dropped and the call ends as DEADLINE_EXCEEDED: in the head if
-//! nothing was sent yet, else in the trailers.
+//! passes, the call ends as DEADLINE_EXCEEDED.
 
 use std::{
-    future::Future,
+    future::Future as _,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Frame, SizeHint};
-use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{Refused, methods::MethodKind, refuse, trailers_of};
+use super::{
+    Refused,
+    ending::{End, EndingFuture},
+    methods::MethodKind,
+    refuse,
+};
 
 /// The header with a client's deadline.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -60,7 +61,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<DeadlineFuture<S::Future>, Refused<S::Error>>;
+    type Future = Either<EndingFuture<S::Future, Timer>, Refused<S::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -74,10 +75,10 @@ where
         let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
         let cap = self.unary_deadline.filter(|_| unary);
         let timer = asked.into_iter().chain(cap).min().and_then(Timer::after);
-        if timer.as_ref().is_some_and(Timer::has_passed) {
+        if timer.as_ref().is_some_and(End::has_come) {
             return Either::Right(refuse(&exceeded()));
         }
-        Either::Left(DeadlineFuture { inner: Some(self.inner.call(request)), timer })
+        Either::Left(EndingFuture::new(self.inner.call(request), timer))
     }
 }
 
@@ -117,7 +118,7 @@ fn exceeded() -> Status {
 
 /// A point in time that is looked at often and waited for seldom.
 #[derive(Debug)]
-struct Timer {
+pub struct Timer {
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -127,105 +128,19 @@ impl Timer {
         let deadline = Instant::now().checked_add(duration)?;
         Some(Self { sleep: Box::pin(sleep_until(deadline)) })
     }
+}
 
-    fn has_passed(&self) -> bool {
+impl End for Timer {
+    fn has_come(&self) -> bool {
         self.sleep.deadline() <= Instant::now()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.sleep.as_mut().poll(cx)
     }
-}
 
-pin_project! {
-    /// The answer of a call with a deadline.
-    #[derive(Debug)]
-    pub struct DeadlineFuture<F> {
-        // None once the deadline has passed: the handler is dropped then, not when hyper is done.
-        #[pin]
-        inner: Option<F>,
-        timer: Option<Timer>,
-    }
-}
-
-impl<F, E> Future for DeadlineFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some(inner) = this.inner.as_mut().as_pin_mut()
-            && let Poll::Ready(response) = inner.poll(cx)
-        {
-            let response = response?;
-            return Poll::Ready(Ok(match this.timer.take() {
-                Some(timer) => response.map(|inner| Body::new(DeadlineBody::new(inner, timer))),
-                None => response,
-            }));
-        }
-        let Some(timer) = this.timer else {
-            return Poll::Pending;
-        };
-        ready!(timer.poll(cx));
-        this.inner.set(None);
-        Poll::Ready(Ok(exceeded().into_http()))
-    }
-}
-
-struct DeadlineBody {
-    /// None once the call has ended; the producer is gone then.
-    inner: Option<Body>,
-    timer: Timer,
-}
-
-impl DeadlineBody {
-    fn new(inner: Body, timer: Timer) -> Self {
-        Self { inner: Some(inner), timer }
-    }
-}
-
-impl http_body::Body for DeadlineBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { inner, timer } = &mut *self;
-        let Some(body) = inner else {
-            return Poll::Ready(None);
-        };
-        // The clock comes first: a stream that always has a next item would outlive its deadline.
-        if !timer.has_passed() {
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(end) => {
-                    *inner = None;
-                    return Poll::Ready(end);
-                }
-                Poll::Pending => ready!(timer.poll(cx)),
-            }
-        }
-        *inner = None;
-        Poll::Ready(Some(trailers_of(&exceeded())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // What the inner body promises may be cut short.
-        let mut hint = SizeHint::default();
-        if let Some(upper) = self.inner.as_ref().and_then(|inner| inner.size_hint().upper()) {
-            hint.set_upper(upper);
-        }
-        hint
+    fn status(&self) -> Status {
+        exceeded()
     }
 }
 

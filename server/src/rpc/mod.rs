@@ -8,6 +8,7 @@
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`call_log`] | one line a call, with the status it really ended with |
 //! | [`admission`] | how many calls may be open |
+//! | [`drain`] | what is open when the server ends is told so |
 //! | [`deadline`] | the call ends in time, its stream included |
 //! | [`answer`] | the size of answered messages and metadata |
 //! | [`batch`] | large writes for every stream |
@@ -22,6 +23,8 @@ pub mod answer;
 mod batch;
 pub mod call_log;
 pub mod deadline;
+pub mod drain;
+pub mod ending;
 pub mod envelope;
 pub mod methods;
 pub mod normalize;
@@ -73,6 +76,7 @@ pub fn layers(
     routes: Routes,
     methods: methods::Methods,
     limits: Limits,
+    drain: drain::Drain,
 ) -> BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible> {
     let service = ServiceBuilder::new()
         .layer(unread_body::UnreadBodyLayer)
@@ -86,6 +90,7 @@ pub fn layers(
         .layer(GrpcWebLayer::new())
         .layer(call_log::CallLogLayer)
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
+        .layer(drain::DrainLayer::new(drain))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
         .map_response(move |response| answer::bound(response, limits.answer))
         .map_response(|response: Response<Body>| response.map(batch::BatchedBody))

@@ -1,0 +1,156 @@
+//! The end of every call when the server ends. Calls may go on while it drains; when the drain's
+//! deadline comes, those still open end as UNAVAILABLE, which tells a client to call again elsewhere,
+//! or to resume. Without it a client would see a connection break, and have to guess.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::future::Either;
+use http::{Request, Response};
+use tokio::sync::{Notify, futures::OwnedNotified};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{
+    Refused,
+    ending::{End, EndingFuture},
+    methods::MethodKind,
+    refuse,
+};
+
+/// Ends every open call; a clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_over: AtomicBool,
+    over: Arc<Notify>,
+}
+
+impl Drain {
+    /// Ends the calls that are open, and refuses those that still come.
+    pub fn end_calls(&self) {
+        // Those who wait look at the flag after they have asked to be told, so none misses it.
+        self.0.is_over.store(true, Ordering::SeqCst);
+        self.0.over.notify_waiters();
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends each call with the drain.
+#[derive(Clone, Debug)]
+pub struct DrainLayer(Drain);
+
+impl DrainLayer {
+    /// Ends calls when `drain` says so.
+    pub const fn new(drain: Drain) -> Self {
+        Self(drain)
+    }
+}
+
+impl<S> Layer<S> for DrainLayer {
+    type Service = Drained<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Drained { inner, drain: self.0.clone() }
+    }
+}
+
+/// The service of [`DrainLayer`].
+#[derive(Clone, Debug)]
+pub struct Drained<S> {
+    inner: S,
+    drain: Drain,
+}
+
+impl<S, B> Service<Request<B>> for Drained<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<EndingFuture<S::Future, DrainEnd>, Refused<S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.drain.is_over() {
+            return Either::Right(refuse(&shutting_down()));
+        }
+        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
+        let end = Some(DrainEnd { drain: self.drain.clone(), notified: None });
+        let inner = self.inner.call(request);
+        // The one message of a unary call follows its head at once: nothing to end between the two.
+        Either::Left(if unary {
+            EndingFuture::head_only(inner, end)
+        } else {
+            EndingFuture::new(inner, end)
+        })
+    }
+}
+
+fn shutting_down() -> Status {
+    Status::unavailable("the server is shutting down; call again to reach another")
+}
+
+/// The end of a drain, for one call.
+#[derive(Debug)]
+pub struct DrainEnd {
+    drain: Drain,
+    /// Made when first waited for: a call that has its answer ready never does.
+    notified: Option<Pin<Box<OwnedNotified>>>,
+}
+
+impl End for DrainEnd {
+    fn has_come(&self) -> bool {
+        self.drain.is_over()
+    }
+
+    fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let over = &self.drain.0.over;
+        let notified =
+            self.notified.get_or_insert_with(|| Box::pin(Arc::clone(over).notified_owned()));
+        if self.drain.is_over() {
+            return Poll::Ready(());
+        }
+        notified.as_mut().poll(cx)
+    }
+
+    fn status(&self) -> Status {
+        shutting_down()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_woken_and_whoever_comes_later_need_not_wait() {
+        let drain = Drain::default();
+        let end = || DrainEnd { drain: drain.clone(), notified: None };
+        let (mut waiting, mut late) = (end(), end());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(!waiting.has_come());
+        assert!(waiting.poll_come(&mut context).is_pending());
+
+        drain.end_calls();
+        assert!(waiting.has_come());
+        assert!(waiting.poll_come(&mut context).is_ready());
+        assert!(late.poll_come(&mut context).is_ready());
+    }
+}

@@ -1,0 +1,200 @@
+//! The end of the server: what is open may finish, then it is told, then it is cut off.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Request, StatusCode, header};
+use runnel::config::ServeConfig;
+use runnel_protos::api::{ApiRequest, HelloRequest, Item};
+use runnel_tests::{
+    binary::Binary,
+    patiently,
+    server::TestServer,
+    waiting::{
+        self,
+        Event::{Began, Gone},
+        Events, length,
+    },
+    wire::{self, PROTOCOLS, Protocol, frame},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+const HELLO: &str = "/api.Api/sayHello";
+const ALL: &str = "/api.Api/getAll";
+const STREAM: &str = "/api.Api/getStream";
+
+/// Longer than any test waits.
+const NEVER: Duration = Duration::from_hours(1);
+
+async fn start(drain_deadline: Duration) -> (TestServer, Events) {
+    let (services, events) = waiting::services();
+    let config = ServeConfig { drain_deadline, ..ServeConfig::default() };
+    (TestServer::start_services(services, config).await, events)
+}
+
+fn items(length: i32) -> Vec<u8> {
+    frame(&ApiRequest { length, after: 0 })
+}
+
+/// Waits until nobody is let in any more, which is when the drain has begun.
+async fn until_closed(address: SocketAddr) {
+    patiently("the end of accepting", async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn open_calls_end_as_unavailable_at_the_drain_deadline() {
+    for protocol in PROTOCOLS {
+        // A stream that waits, one that never does, and a unary call that has not answered.
+        for (path, body, at_least) in [
+            (STREAM, items(3), 3),
+            (STREAM, items(length::ENDLESS), 1),
+            (HELLO, frame(&HelloRequest::default()), 0),
+        ] {
+            let (mut server, mut events) = start(Duration::from_millis(500)).await;
+            let call = tokio::spawn(wire::call(server.address(), protocol, path, body));
+            events.expect(Began).await;
+            server.begin_shutdown();
+            let answer = patiently("the end of the call", call).await.unwrap();
+            assert_eq!(answer.http_status, StatusCode::OK);
+            assert_eq!(answer.code(), Some(Code::Unavailable), "{protocol:?} {path}");
+            assert!(answer.message().contains("shutting%20down"), "{}", answer.message());
+            assert!(answer.decode::<Item>().len() >= at_least, "{protocol:?} {path}");
+            let in_the_head = answer.headers.contains_key("grpc-status");
+            assert_eq!(in_the_head, path == HELLO, "{protocol:?} {path}");
+            events.expect(Gone).await;
+            server.ended().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_begun_is_answered_and_its_connection_closed() {
+    let (mut server, _events) = start(NEVER).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let body = items(1);
+    let head = format!(
+        "POST {ALL} HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // This comes when somebody asks for the body: the call has begun.
+    let mut go_on = [0; 25];
+    patiently("100 Continue", stream.read_exact(&mut go_on)).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.begin_shutdown();
+    until_closed(server.address()).await;
+    stream.write_all(&body).await.unwrap();
+    let mut answer = Vec::new();
+    patiently("the answer", stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("grpc-status:0\r\n\r\n0\r\n\r\n"), "{answer}");
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_at_once_and_http2_gets_a_goaway() {
+    let (mut server, mut events) = start(NEVER).await;
+    let mut idle = TcpStream::connect(server.address()).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: runnel\r\n\r\n").await.unwrap();
+    idle.read_u8().await.unwrap();
+    // A call that stays keeps its connection.
+    let mut stream = server.client().get_stream(1).await.unwrap();
+    events.expect(Began).await;
+    stream.next().await.unwrap().unwrap();
+    let mut http2 = TcpStream::connect(server.address()).await.unwrap();
+    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    http2.read_u8().await.unwrap();
+
+    server.begin_shutdown();
+    patiently("the close", idle.read_to_end(&mut Vec::new())).await.unwrap();
+    // The last stream it may still open, none, and NO_ERROR: RFC 9113 section 6.8.
+    let goaway = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+    let mut frames = Vec::new();
+    patiently("GOAWAY", async {
+        while !frames.windows(goaway.len()).any(|window| window == goaway) {
+            assert_ne!(http2.read_buf(&mut frames).await.unwrap(), 0, "{frames:?}");
+        }
+    })
+    .await;
+    assert!(events.is_quiet(), "the stream goes on");
+    drop((stream, http2));
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn health_watchers_are_told_and_the_watch_does_not_outlive_the_drain() {
+    let (mut server, _events) = start(Duration::from_millis(500)).await;
+    let request = HealthCheckRequest { service: "api.Api".into() };
+    let watch = HealthClient::new(server.channel()).watch(request).await;
+    let mut watch = watch.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    server.begin_shutdown();
+    let told = patiently("the news", watch.message()).await.unwrap().unwrap();
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    let end = patiently("the end of the watch", watch.message()).await.unwrap_err();
+    assert_eq!(end.code(), Code::Unavailable);
+    server.ended().await;
+}
+
+/// They ask for more than every buffer on the way holds, and read nothing.
+async fn stuck_readers(address: SocketAddr, events: &mut Events) -> Vec<Box<dyn Send>> {
+    let mut stuck: Vec<Box<dyn Send>> = Vec::new();
+    for protocol in [Protocol::GrpcWeb, Protocol::Grpc] {
+        for _ in 0..10 {
+            let request = Request::post(STREAM)
+                .header(header::CONTENT_TYPE, protocol.content_type())
+                .body(Bytes::from(items(length::ENDLESS)))
+                .unwrap();
+            let response = match protocol {
+                Protocol::Grpc => wire::http2_request(address, request).await,
+                _ => wire::http1_request(address, request).await,
+            };
+            events.expect(Began).await;
+            stuck.push(Box::new(response));
+        }
+    }
+    stuck
+}
+
+#[tokio::test]
+async fn readers_that_are_stuck_do_not_hold_up_the_end() {
+    let (mut server, mut events) = start(Duration::from_millis(100)).await;
+    let stuck = stuck_readers(server.address(), &mut events).await;
+    assert_eq!(stuck.len(), 20);
+    server.begin_shutdown();
+    server.ended().await;
+    for _ in 0..20 {
+        events.expect(Gone).await;
+    }
+}
+
+#[tokio::test]
+async fn the_process_ends_with_exit_code_0_whoever_is_stuck() {
+    let mut binary = Binary::start(&["--drain-deadline", "100ms"]).await;
+    let mut stuck = Vec::new();
+    for _ in 0..20 {
+        let request = Request::post(STREAM)
+            .header(header::CONTENT_TYPE, "application/grpc-web")
+            .body(Bytes::from(items(i32::MAX)))
+            .unwrap();
+        stuck.push(wire::http1_request(binary.address(), request).await);
+    }
+    binary.signal("TERM").await;
+    assert_eq!(binary.exit().await.code(), Some(0));
+}
