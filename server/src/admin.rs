@@ -3,38 +3,59 @@
 //!
 //! - `/livez`: 200 while the process lives. Failing, it wants to be restarted.
 //! - `/readyz`: 200 while new calls should be sent here, 503 with the reason while not.
+//! - `/metrics`: what there is to count, for Prometheus.
 //!
 //! The names are those of Kubernetes' own components.
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use axum_server::Server;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
-use crate::readiness::Readiness;
+use crate::{
+    metrics::{self, Metrics},
+    readiness::Readiness,
+};
 
 /// How long a connection may be silent between requests. Whoever asks every few seconds keeps one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers on `listener` for as long as it is polled.
-pub(crate) async fn serve(listener: TcpListener, readiness: Readiness) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> io::Result<()> {
     let mut server = Server::<SocketAddr>::from_listener(listener).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    server.serve(router(readiness).into_make_service()).await
+    server.serve(router(readiness, metrics).into_make_service()).await
 }
 
-fn router(readiness: Readiness) -> Router {
+fn router(readiness: Readiness, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(async move || readyz(&readiness)))
-        .fallback(async || (StatusCode::NOT_FOUND, "there are /livez and /readyz\n"))
+        .route("/metrics", get(async move || metrics_text(&metrics)))
+        .fallback(async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
 }
 
 fn readyz(readiness: &Readiness) -> (StatusCode, String) {
     match readiness.check() {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+fn metrics_text(metrics: &Metrics) -> Response {
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

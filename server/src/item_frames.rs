@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use tonic::Status;
 
-use crate::items::ItemRange;
+use crate::{items::ItemRange, rpc::raw_body::Messages};
 
 /// How much is written at a time, in bytes. Larger chunks are hardly faster, and a reader that stops
 /// reading costs what is buffered for it.
@@ -39,6 +39,7 @@ const NAME: &[u8; 5] = b"name ";
 #[derive(Debug)]
 pub struct ItemFrames {
     frame: ItemFrame,
+    items: u64,
     items_left: u64,
     chunks: Chunks,
     ended: bool,
@@ -50,6 +51,7 @@ impl ItemFrames {
         let ids = range.ids();
         Self {
             frame: ItemFrame::new(ids.start.unsigned_abs()),
+            items: range.len() as u64,
             items_left: range.len() as u64,
             chunks: Chunks::default(),
             ended: false,
@@ -113,6 +115,12 @@ impl http_body::Body for ItemFrames {
 
     fn is_end_stream(&self) -> bool {
         self.ended
+    }
+}
+
+impl Messages for ItemFrames {
+    fn given(&self) -> u64 {
+        self.items - self.items_left
     }
 }
 

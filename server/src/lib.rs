@@ -13,7 +13,7 @@
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page, embedded |
-//! | `admin`, [`readiness`] | what operators ask the server itself |
+//! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 
 mod admin;
@@ -25,6 +25,7 @@ pub mod fuzzing;
 pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
+pub mod metrics;
 mod net;
 pub mod readiness;
 mod router;
@@ -47,6 +48,7 @@ use tonic_health::ServingStatus;
 use crate::{
     api::Api,
     config::ServeConfig,
+    metrics::Metrics,
     readiness::Readiness,
     rpc::drain::Drain,
     services::{DescriptorError, Services},
@@ -57,7 +59,7 @@ use crate::{
 pub struct Listeners {
     /// The page, gRPC-Web and gRPC.
     pub public: TcpListener,
-    /// `/livez` and `/readyz`; None for no admin port.
+    /// `/livez`, `/readyz` and `/metrics`; None for no admin port.
     pub admin: Option<TcpListener>,
 }
 
@@ -76,6 +78,9 @@ pub enum ServeError {
     /// A service was described by something that is no descriptor.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
+    /// Two metrics have one name.
+    #[error("a metric cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// Serves the contract, `api.Api`, beside the page; see [`serve_services`].
@@ -116,8 +121,8 @@ pub async fn serve_services(
         .add_service(health_service)
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
-    let drain = Drain::default();
-    let app = router::router(services, config.limits(), drain.clone())?;
+    let (drain, metrics) = (Drain::default(), Metrics::new()?);
+    let app = router::router(services, config.limits(), drain.clone(), &metrics)?;
 
     let readiness = Readiness::default();
     let Listeners { public, admin } = listeners.into();
@@ -136,16 +141,20 @@ pub async fn serve_services(
     };
     tokio::select! {
         served = net::serve(public, app, &config, begin_drain, || drain.end_calls()) => served?,
-        failed = serve_admin(admin, readiness.clone()) => failed?,
+        failed = serve_admin(admin, readiness.clone(), metrics) => failed?,
     }
     tracing::info!("drained");
     Ok(())
 }
 
 /// Ends only when the admin port fails.
-async fn serve_admin(listener: Option<TcpListener>, readiness: Readiness) -> io::Result<()> {
+async fn serve_admin(
+    listener: Option<TcpListener>,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> io::Result<()> {
     match listener {
-        Some(listener) => admin::serve(listener, readiness).await,
+        Some(listener) => admin::serve(listener, readiness, metrics).await,
         None => future::pending().await,
     }
 }

@@ -5,8 +5,10 @@ use http::{HeaderMap, header};
 use tower::ServiceExt as _;
 
 use crate::{
+    ServeError,
+    metrics::{CallMetrics, Metrics},
     rpc::{self, Limits, drain::Drain},
-    services::{DescriptorError, Services},
+    services::Services,
     ui,
 };
 
@@ -18,10 +20,12 @@ pub(crate) fn router(
     services: Services,
     limits: Limits,
     drain: Drain,
-) -> Result<Router, DescriptorError> {
+    metrics: &Metrics,
+) -> Result<Router, ServeError> {
     let names = services.names().to_vec();
     let methods = services.methods()?;
-    let rpc = rpc::layers(services.into_routes(), methods, limits, drain);
+    let metrics = CallMetrics::register(metrics.registry(), &methods)?;
+    let rpc = rpc::layers(services.into_routes(), methods, limits, drain, metrics);
     let mut router = Router::new();
     for name in names {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());

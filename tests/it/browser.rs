@@ -115,7 +115,7 @@ async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
         until_state(&page, "stream-list", "stopped").await;
 
         let line = binary.call_line("getStream").await;
-        assert_eq!(line["code"], "Cancelled", "{line}");
+        assert_eq!(line["code"], "CANCELLED", "{line}");
         let items = page.eval(&count()).await.as_u64().unwrap();
         assert!(items < 10_000_000, "it was stopped before its end");
         assert!(rows_in_document(&page).await < 300);
@@ -135,7 +135,7 @@ async fn closing_the_page_ends_the_stream_at_the_server() {
         page.click("stream-start").await;
         until_state(&page, "stream-list", "streaming").await;
         page.open("about:blank").await;
-        assert_eq!(binary.call_line("getStream").await["code"], "Cancelled");
+        assert_eq!(binary.call_line("getStream").await["code"], "CANCELLED");
     })
     .await;
 }

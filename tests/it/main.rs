@@ -11,6 +11,7 @@ mod calls;
 mod drain;
 mod endings;
 mod interop;
+mod metrics;
 mod page;
 mod reflection;
 mod trunk_serve;

@@ -128,7 +128,7 @@ async fn the_page_works_through_its_proxy_and_is_rebuilt_when_its_own_files_chan
         ))
         .await;
         page.click("stream-stop").await;
-        assert_eq!(server.call_line("getStream").await["code"], "Cancelled");
+        assert_eq!(server.call_line("getStream").await["code"], "CANCELLED");
 
         // An edit of the server is none of the page's business; an edit of the page is.
         edit(&sources.path().join("server/src/items.rs"), "The domain", "The edited domain");

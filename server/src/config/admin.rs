@@ -7,7 +7,7 @@ use clap::Args;
 /// The admin port.
 #[derive(Args, Clone, Debug)]
 pub struct AdminConfig {
-    /// Address and port for `/livez` and `/readyz`, never to be reached from outside;
+    /// Address and port for `/livez`, `/readyz` and `/metrics`, never to be reached from outside;
     /// port 0 takes a free one and logs it, and an empty value is no such port.
     #[arg(
         long,

@@ -8,11 +8,13 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use prometheus::Registry;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
 use tonic::{Status, body::Body, codec::CompressionEncoding};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
+    metrics::CallMetrics,
     rpc::{
         Limits,
         admission::Bound,
@@ -182,6 +184,10 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             Ok(described) => described,
             Err(error) => panic!("{error}"),
         };
+        let metrics = match CallMetrics::register(&Registry::new(), &methods) {
+            Ok(metrics) => metrics,
+            Err(error) => panic!("{error}"),
+        };
         let one = Bound { total: 1, per_address: 1 };
         let limits = Limits {
             message_bytes: MESSAGE_LIMIT_BYTES,
@@ -193,7 +199,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             unary: one,
             streams: one,
         };
-        layers(routes, methods, limits, Drain::default())
+        layers(routes, methods, limits, Drain::default(), metrics)
     })
 }
 

@@ -23,7 +23,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-use super::{Refused, methods::MethodKind, refuse};
+use super::{Refused, methods::MethodKind, observe::RefusedBy, refuse_by};
 
 /// When a refused caller may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ where
                 inner: self.inner.call(request),
                 permit: Some(permit),
             }),
-            Err(full) => Either::Right(refuse(&full.into())),
+            Err(full) => Either::Right(refuse_by(full.into(), &full.into())),
         }
     }
 }
@@ -135,6 +135,17 @@ enum Full {
     Total { what: &'static str, limit: usize },
     #[error("your address has {limit} open {what} and may have no more")]
     PerAddress { what: &'static str, limit: usize },
+}
+
+impl From<Full> for RefusedBy {
+    fn from(full: Full) -> Self {
+        Self(match full {
+            Full::Total { what: "calls", .. } => "max_calls",
+            Full::Total { .. } => "max_streams",
+            Full::PerAddress { what: "calls", .. } => "max_calls_per_address",
+            Full::PerAddress { .. } => "max_streams_per_address",
+        })
+    }
 }
 
 impl From<Full> for Status {

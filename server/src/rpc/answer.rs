@@ -13,7 +13,7 @@ use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body};
 
-use super::{envelope::EnvelopeWalk, raw_body, trailers_of};
+use super::{envelope::EnvelopeWalk, raw_body::Given, trailers_of};
 
 /// The most metadata that gRPC's own clients take, in bytes: 16 KiB.
 /// <https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h>,
@@ -38,11 +38,9 @@ where
     if let Err(status) = check_metadata(response.headers(), limits.metadata_bytes) {
         return status.into_http();
     }
-    let messages = match response.extensions().get() {
-        // Bytes that we write ourselves need no second look.
-        Some(raw_body::Sent) => None,
-        None => Some(EnvelopeWalk::new(limits.message_bytes, false)),
-    };
+    // Bytes that we write ourselves need no second look.
+    let ours = response.extensions().get::<Given>().is_some();
+    let messages = (!ours).then(|| EnvelopeWalk::new(limits.message_bytes, false));
     response.map(|inner| {
         if inner.is_end_stream() {
             return Body::empty();

@@ -12,6 +12,7 @@
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -21,7 +22,7 @@ use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::methods::MethodKind;
+use super::{methods::MethodKind, observe::Received};
 
 /// The head of a length-prefixed message: a flag and the length, big-endian.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
@@ -71,7 +72,8 @@ where
         let kind = request.extensions().get::<MethodKind>();
         let single = kind.is_some_and(|kind| !kind.client_streaming);
         let walk = EnvelopeWalk::new(self.limit_bytes, single);
-        let guard = |inner| Body::new(GuardedBody { inner, walk, fault: None });
+        let received = request.extensions().get().cloned();
+        let guard = |inner| Body::new(GuardedBody { inner, walk, received, fault: None });
         self.inner.call(request.map(guard))
     }
 }
@@ -80,6 +82,7 @@ where
 struct GuardedBody {
     inner: Body,
     walk: EnvelopeWalk,
+    received: Option<Arc<Received>>,
     /// Found behind bytes that were sound and had to pass first.
     fault: Option<Fault>,
 }
@@ -102,6 +105,9 @@ impl http_body::Body for GuardedBody {
             return Poll::Ready(Some(Ok(frame)));
         };
         let (sound_bytes, walked) = self.walk.walk(data);
+        if let Some(received) = &self.received {
+            received.count(data.len(), self.walk.messages());
+        }
         Poll::Ready(Some(match walked {
             Ok(()) => Ok(frame),
             Err(fault) if sound_bytes == 0 => Err(fault.into()),
@@ -149,8 +155,8 @@ pub(crate) struct EnvelopeWalk {
     limit_bytes: usize,
     /// Whether there must be exactly one message.
     single: bool,
-    /// Whether a prefix has come, whole.
-    begun: bool,
+    /// How many prefixes have come, whole.
+    messages: u64,
     /// As much of the next prefix as has come.
     prefix: [u8; PREFIX_BYTES],
     prefix_bytes: usize,
@@ -163,7 +169,7 @@ impl EnvelopeWalk {
         Self {
             limit_bytes,
             single,
-            begun: false,
+            messages: 0,
             prefix: [0; PREFIX_BYTES],
             prefix_bytes: 0,
             message_bytes_left: 0,
@@ -182,7 +188,7 @@ impl EnvelopeWalk {
                 at += passed;
                 continue;
             }
-            if self.single && self.begun {
+            if self.single && self.messages > 0 {
                 return (at, Err(Fault::SeveralMessages));
             }
             let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
@@ -209,7 +215,7 @@ impl EnvelopeWalk {
         // A length that a usize cannot hold is over any limit.
         let message_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         self.prefix_bytes = 0;
-        self.begun = true;
+        self.messages += 1;
         self.message_bytes_left = message_bytes;
         if message_bytes > self.limit_bytes {
             return Err(Fault::TooLarge { message_bytes, limit_bytes: self.limit_bytes });
@@ -217,9 +223,14 @@ impl EnvelopeWalk {
         Ok(())
     }
 
+    /// How many messages have begun.
+    pub(crate) const fn messages(&self) -> u64 {
+        self.messages
+    }
+
     /// Whether the body may end here. One that is cut off is none of our business: tonic says so.
     pub(crate) const fn end(&self) -> Result<(), Fault> {
-        if self.single && !self.begun && self.prefix_bytes == 0 {
+        if self.single && self.messages == 0 && self.prefix_bytes == 0 {
             return Err(Fault::NoMessage);
         }
         Ok(())

@@ -55,6 +55,11 @@ impl Methods {
         }
         Ok(Self(methods))
     }
+
+    /// Each method's path and kind.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, MethodKind)> {
+        self.0.iter().map(|(path, kind)| (path.as_str(), *kind))
+    }
 }
 
 /// Puts the [`MethodKind`] into each request's extensions.

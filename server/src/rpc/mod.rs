@@ -6,7 +6,7 @@
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
-//! | [`call_log`] | one line a call, with the status it really ended with |
+//! | [`observe`] | each call is counted and logged once, with the status it really ended with |
 //! | [`admission`] | how many calls may be open |
 //! | [`drain`] | what is open when the server ends is told so |
 //! | [`deadline`] | the call ends in time, its stream included |
@@ -21,14 +21,17 @@
 pub mod admission;
 pub mod answer;
 mod batch;
-pub mod call_log;
+mod call_log;
+mod code_name;
 pub mod deadline;
 pub mod drain;
 pub mod ending;
 pub mod envelope;
 pub mod methods;
 pub mod normalize;
+pub mod observe;
 pub mod raw_body;
+mod trace_parent;
 pub mod trailers;
 pub mod unread_body;
 
@@ -49,6 +52,9 @@ use tonic::{Status, body::Body, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
+
+pub use self::code_name::code_name;
+use crate::metrics::CallMetrics;
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -71,12 +77,13 @@ pub struct Limits {
     pub streams: admission::Bound,
 }
 
-/// Puts the layers around `routes`.
+/// Puts the layers around `routes`; their calls are counted in `metrics`.
 pub fn layers(
     routes: Routes,
     methods: methods::Methods,
     limits: Limits,
     drain: drain::Drain,
+    metrics: CallMetrics,
 ) -> BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible> {
     let service = ServiceBuilder::new()
         .layer(unread_body::UnreadBodyLayer)
@@ -88,7 +95,7 @@ pub fn layers(
         .layer(normalize::NormalizeLayer)
         .layer(methods::MethodsLayer::new(methods))
         .layer(GrpcWebLayer::new())
-        .layer(call_log::CallLogLayer)
+        .layer(observe::ObserveLayer::new(metrics))
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
         .layer(drain::DrainLayer::new(drain))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
@@ -114,4 +121,11 @@ fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
 /// Ends a call before it reaches its service.
 fn refuse<E>(status: &Status) -> Refused<E> {
     ready(Ok(status.clone().into_http()))
+}
+
+/// The same, told to whoever counts refusals.
+fn refuse_by<E>(bound: observe::RefusedBy, status: &Status) -> Refused<E> {
+    let mut response = status.clone().into_http();
+    response.extensions_mut().insert(bound);
+    ready(Ok(response))
 }

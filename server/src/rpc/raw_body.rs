@@ -2,39 +2,92 @@
 //! allocation or two and a poll for each; a method that sends millions can do better. It answers with
 //! an empty stream and puts a [`RawBody`] beside it; everything else, the layers included, is as ever.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::Response;
+use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-/// Put into the extensions of a [`tonic::Response`], this is sent in the place of its messages. It must
-/// be length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
-#[derive(Clone, Debug)]
-// Extensions must be cloneable; whoever takes the body first has it.
-pub struct RawBody(Arc<Mutex<Option<Body>>>);
+/// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
+pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static {
+    /// How many it has given so far. It knows; whoever looked would read every byte again.
+    fn given(&self) -> u64;
+}
 
-impl RawBody {
-    /// Sends `body`.
-    pub fn new(body: impl http_body::Body<Data = Bytes, Error = Status> + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Some(Body::new(body)))))
+/// Put into the extensions of a [`tonic::Response`], this is sent in the place of its messages.
+#[derive(Clone, Debug)]
+pub struct RawBody {
+    // Extensions must be cloneable; whoever takes the body first has it.
+    body: Arc<Mutex<Option<Body>>>,
+    given: Given,
+}
+
+/// How many messages a [`RawBody`] has given so far; in the extensions of an answer that is sent from one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given(Arc<AtomicU64>);
+
+impl Given {
+    pub(super) fn messages(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// In the extensions of an answer that is sent from its [`RawBody`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent;
+impl RawBody {
+    /// Sends `messages`.
+    pub fn new(messages: impl Messages) -> Self {
+        let given = Given::default();
+        let body = Body::new(CountedBody { messages, given: given.clone() });
+        Self { body: Arc::new(Mutex::new(Some(body))), given }
+    }
+}
 
 /// Puts an answer's [`RawBody`] in its place.
 pub(super) fn send(mut response: Response<Body>) -> Response<Body> {
     let raw = response.extensions_mut().remove::<RawBody>();
-    let body =
-        raw.and_then(|RawBody(body)| body.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let Some(RawBody { body, given }) = raw else {
+        return response;
+    };
+    let body = body.lock().unwrap_or_else(PoisonError::into_inner).take();
     match body {
         Some(body) => {
-            response.extensions_mut().insert(Sent);
+            response.extensions_mut().insert(given);
             response.map(|_empty| body)
         }
         None => response,
+    }
+}
+
+struct CountedBody<M> {
+    messages: M,
+    given: Given,
+}
+
+impl<M: Messages> http_body::Body for CountedBody<M> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = Pin::new(&mut self.messages).poll_frame(cx);
+        self.given.0.store(self.messages.given(), Ordering::Relaxed);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.messages.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.messages.size_hint()
     }
 }

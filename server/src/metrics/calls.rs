@@ -1,0 +1,250 @@
+//! Calls: by method, protocol and code. The names and labels are those of the gRPC ecosystem's
+//! middleware (<https://github.com/grpc-ecosystem/go-grpc-middleware>), so that dashboards and alerts
+//! made for those work here; `protocol` is our addition.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+use tonic::Code;
+
+use crate::rpc::{
+    code_name,
+    methods::{MethodKind, Methods},
+    normalize::Protocol,
+};
+
+/// The labels of a method.
+const METHOD: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
+
+/// What stands in every label of a method that nobody described: the path is the client's to choose.
+const UNKNOWN: &str = "unknown";
+
+/// Upper bounds of the buckets for durations, in seconds: from a call answered from memory to a stream
+/// of ten minutes.
+const BUCKETS_SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 600.0];
+
+const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::GrpcWebText];
+
+/// How many status codes there are: 0 to 16.
+const CODES: usize = 17;
+
+/// What went over the wire for a call: messages, and their bytes with prefixes, before any base64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Messages the client sent.
+    pub received_messages: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Messages the client was sent.
+    pub sent_messages: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+}
+
+/// Counts calls. A clone is the same counters.
+#[derive(Clone, Debug)]
+pub struct CallMetrics(Arc<ByMethod>);
+
+#[derive(Debug)]
+struct ByMethod {
+    known: HashMap<String, Arc<MethodMetrics>>,
+    unknown: Arc<MethodMetrics>,
+}
+
+impl CallMetrics {
+    /// Counts calls of `methods`, and calls of all others as one.
+    pub fn register(registry: &Registry, methods: &Methods) -> Result<Self, prometheus::Error> {
+        let families = Families::register(registry)?;
+        let known = methods.iter().map(|(path, kind)| {
+            let metrics = MethodMetrics::new(&families, path, kind);
+            // There from the start: a counter that appears with its first call hides that call's rate.
+            for protocol in PROTOCOLS {
+                metrics.handled(protocol, Code::Ok);
+            }
+            (path.to_owned(), Arc::new(metrics))
+        });
+        let known = known.collect();
+        let unknown = Arc::new(MethodMetrics::unknown(&families));
+        Ok(Self(Arc::new(ByMethod { known, unknown })))
+    }
+
+    /// What calls of the method at this path are counted with.
+    pub fn method(&self, path: &str) -> &Arc<MethodMetrics> {
+        self.0.known.get(path).unwrap_or(&self.0.unknown)
+    }
+}
+
+/// The metrics that have a series for each method.
+struct Families {
+    started: IntCounterVec,
+    handled: IntCounterVec,
+    seconds: HistogramVec,
+    received_messages: IntCounterVec,
+    sent_messages: IntCounterVec,
+    received_bytes: IntCounterVec,
+    sent_bytes: IntCounterVec,
+    open: IntGaugeVec,
+    refused: IntCounterVec,
+}
+
+impl Families {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let with = |extra: &[&'static str]| [&METHOD[..], extra].concat();
+        let counter = |name, help, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let started =
+            counter("grpc_server_started_total", "Calls that began.", &with(&["protocol"]))?;
+        let handled = counter(
+            "grpc_server_handled_total",
+            "Calls that ended, by how.",
+            &with(&["protocol", "grpc_code"]),
+        )?;
+        let received_messages =
+            counter("grpc_server_msg_received_total", "Messages from clients.", &METHOD)?;
+        let sent_messages = counter("grpc_server_msg_sent_total", "Messages to clients.", &METHOD)?;
+        let received_bytes = counter(
+            "runnel_received_bytes_total",
+            "Bytes of messages from clients, their prefixes included.",
+            &METHOD,
+        )?;
+        let sent_bytes = counter(
+            "runnel_sent_bytes_total",
+            "Bytes of messages to clients, their prefixes included.",
+            &METHOD,
+        )?;
+        let seconds = HistogramOpts::new(
+            "grpc_server_handling_seconds",
+            "How long calls took, from their head to the end of their answer.",
+        );
+        let seconds = HistogramVec::new(seconds.buckets(BUCKETS_SECONDS.to_vec()), &METHOD)?;
+        registry.register(Box::new(seconds.clone()))?;
+        let refused = counter(
+            "runnel_calls_refused_total",
+            "Calls that were over a bound, by the option that sets it.",
+            &["bound"],
+        )?;
+        let open = Opts::new("runnel_open_calls", "Calls that are open.");
+        let open = IntGaugeVec::new(open, &["kind"])?;
+        registry.register(Box::new(open.clone()))?;
+        Ok(Self {
+            started,
+            handled,
+            seconds,
+            received_messages,
+            sent_messages,
+            received_bytes,
+            sent_bytes,
+            open,
+            refused,
+        })
+    }
+}
+
+/// What calls of one method are counted with, looked up already.
+#[derive(Debug)]
+pub struct MethodMetrics {
+    /// Such as `/api.Api/getAll`; None for the methods that nobody described.
+    path: Option<String>,
+    labels: [String; METHOD.len()],
+    started: [IntCounter; PROTOCOLS.len()],
+    handled_family: IntCounterVec,
+    /// By protocol and code, each made when first needed: most codes never are.
+    handled: [[OnceLock<IntCounter>; CODES]; PROTOCOLS.len()],
+    seconds: Histogram,
+    received_messages: IntCounter,
+    sent_messages: IntCounter,
+    received_bytes: IntCounter,
+    sent_bytes: IntCounter,
+    open: IntGauge,
+    refused: IntCounterVec,
+}
+
+impl MethodMetrics {
+    fn new(families: &Families, path: &str, kind: MethodKind) -> Self {
+        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+        let sort = match kind {
+            MethodKind { client_streaming: false, server_streaming: false } => "unary",
+            MethodKind { client_streaming: true, server_streaming: false } => "client_stream",
+            MethodKind { client_streaming: false, server_streaming: true } => "server_stream",
+            MethodKind { client_streaming: true, server_streaming: true } => "bidi_stream",
+        };
+        let open = if kind.is_unary() { "unary" } else { "stream" };
+        Self::labelled(families, Some(path.to_owned()), [sort, service, method], open)
+    }
+
+    /// As admission does, it takes a call that it knows nothing of for a stream.
+    fn unknown(families: &Families) -> Self {
+        Self::labelled(families, None, [UNKNOWN; 3], "stream")
+    }
+
+    fn labelled(
+        families: &Families,
+        path: Option<String>,
+        labels: [&str; METHOD.len()],
+        open: &str,
+    ) -> Self {
+        let [sort, service, method] = labels;
+        Self {
+            path,
+            labels: labels.map(str::to_owned),
+            started: PROTOCOLS.map(|protocol| {
+                families.started.with_label_values(&[sort, service, method, protocol.as_str()])
+            }),
+            handled_family: families.handled.clone(),
+            handled: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
+            seconds: families.seconds.with_label_values(&labels),
+            received_messages: families.received_messages.with_label_values(&labels),
+            sent_messages: families.sent_messages.with_label_values(&labels),
+            received_bytes: families.received_bytes.with_label_values(&labels),
+            sent_bytes: families.sent_bytes.with_label_values(&labels),
+            open: families.open.with_label_values(&[open]),
+            refused: families.refused.clone(),
+        }
+    }
+
+    /// The method's path, unless nobody described it.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// A call began.
+    pub fn began(&self, protocol: Protocol) {
+        self.started[protocol as usize].inc();
+        self.open.inc();
+    }
+
+    /// A call was refused by a bound, which is one of few.
+    pub fn refused(&self, bound: &'static str) {
+        self.refused.with_label_values(&[bound]).inc();
+    }
+
+    /// A call that began has ended.
+    pub fn ended(&self, protocol: Protocol, code: Code, took: Duration, tally: Tally) {
+        self.open.dec();
+        self.handled(protocol, code).inc();
+        self.seconds.observe(took.as_secs_f64());
+        self.received_messages.inc_by(tally.received_messages);
+        self.sent_messages.inc_by(tally.sent_messages);
+        self.received_bytes.inc_by(tally.received_bytes);
+        self.sent_bytes.inc_by(tally.sent_bytes);
+    }
+
+    fn handled(&self, protocol: Protocol, code: Code) -> &IntCounter {
+        self.handled[protocol as usize][code as usize].get_or_init(|| {
+            let [sort, service, method] = &self.labels;
+            let labels = [sort, service, method, protocol.as_str(), code_name(code)];
+            self.handled_family.with_label_values(&labels)
+        })
+    }
+}

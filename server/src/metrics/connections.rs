@@ -1,0 +1,72 @@
+//! Connections: how many there are, were, and were turned away.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Counts connections. A clone is the same counters.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    accepted: IntCounter,
+    open: IntGauge,
+    refused: IntCounterVec,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let accepted = IntCounter::new(
+            "runnel_connections_accepted_total",
+            "Connections that were let in, since the start.",
+        )?;
+        let open = IntGauge::new("runnel_connections_open", "Connections that are open.")?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "runnel_connections_refused_total",
+                "Connections that were closed at once, by the bound they were over.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(accepted.clone()))?;
+        registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        Ok(Self { accepted, open, refused })
+    }
+
+    /// A connection was let in. It is open until what this gives is dropped.
+    pub fn opened(&self) -> OpenConnection {
+        self.accepted.inc();
+        self.open.inc();
+        OpenConnection { open: self.open.clone() }
+    }
+
+    /// A connection was turned away. The reason is one of few, and never something a client sent.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+}
+
+/// A connection that is open and counted as such until this is dropped.
+#[derive(Debug)]
+#[must_use = "the connection counts as open for as long as this is held"]
+pub struct OpenConnection {
+    open: IntGauge,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_open_until_its_guard_is_dropped_and_accepted_for_good() {
+        let connections = ConnectionMetrics::register(&Registry::new()).unwrap();
+        let counts = || (connections.accepted.get(), connections.open.get());
+        let (first, second) = (connections.opened(), connections.opened());
+        assert_eq!(counts(), (2, 2));
+        drop((first, second));
+        assert_eq!(counts(), (2, 0));
+    }
+}

@@ -1,0 +1,277 @@
+//! Watches each call from its head to the end of its answer, once, and tells the metrics and the log
+//! when it is over. A call whose client went away ends as CANCELLED, because its answer is dropped.
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{
+    call_log, envelope::EnvelopeWalk, normalize::Protocol, raw_body::Given,
+    trace_parent::TraceParent,
+};
+use crate::metrics::{CallMetrics, MethodMetrics, Tally};
+
+/// Watches each call.
+#[derive(Clone, Debug)]
+pub struct ObserveLayer {
+    metrics: CallMetrics,
+}
+
+impl ObserveLayer {
+    /// Counts calls in `metrics`, and logs them.
+    pub const fn new(metrics: CallMetrics) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Observe { inner, metrics: self.metrics.clone() }
+    }
+}
+
+/// The service of [`ObserveLayer`].
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    metrics: CallMetrics,
+}
+
+impl<S, B> Service<Request<B>> for Observe<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ObservedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let call = Call::begin(&self.metrics, &request);
+        // For whoever sees the request's messages go by.
+        request.extensions_mut().insert(Arc::clone(&call.received));
+        ObservedFuture { inner: self.inner.call(request), call: Some(call) }
+    }
+}
+
+/// What of a request has come so far. The layer that walks its messages counts them here.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Received {
+    /// That many more bytes; that many messages in all.
+    pub(super) fn count(&self, bytes: usize, messages: u64) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.messages.store(messages, Ordering::Relaxed);
+    }
+}
+
+/// The bound that an answer was refused by; in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedBy(pub(super) &'static str);
+
+/// What is known of a call. Dropping it is the call's end, however it ends: so each is told of exactly
+/// once.
+#[derive(Debug)]
+pub(super) struct Call {
+    method: Arc<MethodMetrics>,
+    /// Only for a method that nobody described.
+    unknown_path: Option<String>,
+    protocol: Protocol,
+    peer: Option<SocketAddr>,
+    trace_parent: Option<TraceParent>,
+    began: Instant,
+    received: Arc<Received>,
+    sent: Sent,
+    sent_bytes: u64,
+    /// None as long as no status was sent.
+    code: Option<Code>,
+    refused_by: Option<RefusedBy>,
+}
+
+/// How the messages of an answer are counted.
+#[derive(Debug)]
+enum Sent {
+    /// By their prefixes.
+    Walked(EnvelopeWalk),
+    /// By whoever made them.
+    Given(Given),
+}
+
+impl Call {
+    fn begin<B>(metrics: &CallMetrics, request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        let method = Arc::clone(metrics.method(path));
+        // Without the layers before this one nobody says, and then it is plain gRPC.
+        let protocol = request.extensions().get().copied().unwrap_or(Protocol::Grpc);
+        method.began(protocol);
+        Self {
+            unknown_path: method.path().is_none().then(|| path.to_owned()),
+            method,
+            protocol,
+            peer: request.extensions().get().map(|ConnectInfo(peer)| *peer),
+            trace_parent: TraceParent::of(request.headers()),
+            began: Instant::now(),
+            received: Arc::default(),
+            sent: Sent::Walked(EnvelopeWalk::new(usize::MAX, false)),
+            sent_bytes: 0,
+            code: None,
+            refused_by: None,
+        }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.method.path().or(self.unknown_path.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(super) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.trace_parent.as_ref().map(TraceParent::trace_id)
+    }
+
+    pub(super) fn refused_by(&self) -> Option<&'static str> {
+        self.refused_by.map(|RefusedBy(bound)| bound)
+    }
+
+    fn saw_head(&mut self, response: &Response<Body>) {
+        self.saw_status(response.headers());
+        self.refused_by = response.extensions().get().copied();
+        if let Some(RefusedBy(bound)) = self.refused_by {
+            self.method.refused(bound);
+        }
+        if let Some(given) = response.extensions().get::<Given>() {
+            self.sent = Sent::Given(given.clone());
+        }
+    }
+
+    fn saw_frame(&mut self, frame: &Result<Frame<Bytes>, Status>) {
+        match frame {
+            Ok(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    self.sent_bytes += data.len() as u64;
+                    if let Sent::Walked(walk) = &mut self.sent {
+                        // Without a limit there is no fault.
+                        let _ = walk.walk(data);
+                    }
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.saw_status(trailers);
+                }
+            }
+            Err(status) => self.code = Some(status.code()),
+        }
+    }
+
+    fn saw_status(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            self.code = Some(Code::from_bytes(code.as_bytes()));
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            received_messages: self.received.messages.load(Ordering::Relaxed),
+            received_bytes: self.received.bytes.load(Ordering::Relaxed),
+            sent_messages: match &self.sent {
+                Sent::Walked(walk) => walk.messages(),
+                Sent::Given(given) => given.messages(),
+            },
+            sent_bytes: self.sent_bytes,
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let (code, took) = (self.code.unwrap_or(Code::Cancelled), self.began.elapsed());
+        let tally = self.tally();
+        self.method.ended(self.protocol, code, took, tally);
+        call_log::write(self, code, took, tally);
+    }
+}
+
+pin_project! {
+    /// The answer of a call that is watched.
+    #[derive(Debug)]
+    pub struct ObservedFuture<F> {
+        #[pin]
+        inner: F,
+        call: Option<Call>,
+    }
+}
+
+impl<F, E> Future for ObservedFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let Some(mut call) = this.call.take() else {
+            return Poll::Ready(Ok(response));
+        };
+        call.saw_head(&response);
+        Poll::Ready(Ok(response.map(|inner| Body::new(ObservedBody { inner, call }))))
+    }
+}
+
+struct ObservedBody {
+    inner: Body,
+    call: Call,
+}
+
+impl http_body::Body for ObservedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(frame) = &frame {
+            self.call.saw_frame(frame);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,107 @@
+//! The trace a call belongs to, as its client says: the `traceparent` header.
+//! <https://www.w3.org/TR/trace-context/#traceparent-header>
+
+use http::{HeaderMap, HeaderValue};
+
+const TRACEPARENT: &str = "traceparent";
+
+/// A version, a trace id, a parent id and flags, in hexadecimal: `00-{32}-{16}-{2}`.
+const LENGTH: usize = 55;
+
+/// A valid `traceparent`, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TraceParent(HeaderValue);
+
+impl TraceParent {
+    /// None if there is none, several, or one that is malformed: the standard then wants it ignored.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        is_valid(value.as_bytes()).then(|| Self(value.clone()))
+    }
+
+    /// The 32 hexadecimal digits that all calls of the trace share.
+    pub(super) fn trace_id(&self) -> &str {
+        // A valid one is ASCII.
+        self.0.to_str().ok().and_then(|text| text.get(3..35)).unwrap_or_default()
+    }
+}
+
+fn is_valid(value: &[u8]) -> bool {
+    let Some((known, rest)) = value.split_at_checked(LENGTH) else {
+        return false;
+    };
+    let mut fields = known.split(|byte| *byte == b'-');
+    let mut field = |digits: usize| {
+        let is_lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        fields.next().filter(|field| field.len() == digits && field.iter().all(is_lower_hex))
+    };
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
+        (field(2), field(32), field(16), field(2))
+    else {
+        return false;
+    };
+    let is_zero = |field: &[u8]| field.iter().all(|digit| *digit == b'0');
+    // A later version may say more behind another dash; the first one may not.
+    let ends_well = match version {
+        b"ff" => false,
+        b"00" => rest.is_empty(),
+        _ => rest.is_empty() || rest.starts_with(b"-"),
+    };
+    ends_well && !is_zero(trace) && !is_zero(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: &str) -> Option<String> {
+        let headers =
+            HeaderMap::from_iter([(TRACEPARENT.parse().unwrap(), value.parse().unwrap())]);
+        TraceParent::of(&headers).map(|parent| parent.trace_id().to_owned())
+    }
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[test]
+    fn the_trace_id_of_a_valid_one_is_found_also_in_later_versions() {
+        for value in [
+            format!("00-{TRACE}-00f067aa0ba902b7-01"),
+            format!("cc-{TRACE}-00f067aa0ba902b7-01"),
+            format!("cc-{TRACE}-00f067aa0ba902b7-01-what-the-future-brings"),
+        ] {
+            assert_eq!(of(&value).as_deref(), Some(TRACE), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_one_is_ignored() {
+        for value in [
+            String::new(),
+            "00".to_owned(),
+            format!("00-{TRACE}-00f067aa0ba902b7"),
+            format!("00-{TRACE}-00f067aa0ba902b7-01-more"),
+            format!("00-{TRACE}-00f067aa0ba902b7-01more"),
+            format!("cc-{TRACE}-00f067aa0ba902b7-01more"),
+            format!("ff-{TRACE}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{TRACE}-0000000000000000-01"),
+            format!("00-{TRACE}-00f067aa0ba902b-701"),
+            format!("00_{TRACE}_00f067aa0ba902b7_01"),
+        ] {
+            assert_eq!(of(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn two_of_them_are_none() {
+        let value: HeaderValue = format!("00-{TRACE}-00f067aa0ba902b7-01").parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(TRACEPARENT, value.clone());
+        headers.append(TRACEPARENT, value);
+        assert_eq!(TraceParent::of(&headers), None);
+    }
+}

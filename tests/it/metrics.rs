@@ -1,0 +1,181 @@
+//! What is counted and logged of each call.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Request, header};
+use runnel::config::ServeConfig;
+use runnel_protos::api::{ApiRequest, HelloRequest};
+use runnel_tests::{
+    binary::Binary,
+    metrics::Metrics,
+    server::TestServer,
+    waiting::{self, Event, length},
+    wire::{self, PROTOCOLS, Protocol, call, frame},
+};
+
+fn items(length: i32) -> Vec<u8> {
+    frame(&ApiRequest { length, after: 0 })
+}
+
+const fn label(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Grpc => "protocol=\"grpc\"",
+        Protocol::GrpcWeb => "protocol=\"grpc-web\"",
+        Protocol::GrpcWebText => "protocol=\"grpc-web-text\"",
+    }
+}
+
+#[tokio::test]
+async fn every_call_is_counted_with_its_protocol_code_messages_and_bytes() {
+    let server = TestServer::start().await;
+    for protocol in PROTOCOLS {
+        call(server.address(), protocol, "/api.Api/getStream", items(1000)).await;
+        call(server.address(), protocol, "/api.Api/getAll", items(3)).await;
+        call(server.address(), protocol, "/api.Api/getAll", items(-1)).await;
+    }
+    let metrics = Metrics::read_until(server.admin_address(), "nine calls", |metrics| {
+        metrics.sum("grpc_server_handled_total", &[]) >= 9
+    })
+    .await;
+
+    let method = |name: &'static str| ["grpc_service=\"api.Api\"", name];
+    let (all, stream) = (method("grpc_method=\"getAll\""), method("grpc_method=\"getStream\""));
+    for protocol in PROTOCOLS {
+        let handled = |method: [&'static str; 2], code| {
+            let labels = [&method[..], &[label(protocol), code]].concat();
+            metrics.sum("grpc_server_handled_total", &labels)
+        };
+        assert_eq!(handled(stream, "grpc_code=\"OK\""), 1, "{protocol:?}");
+        assert_eq!(handled(all, "grpc_code=\"OK\""), 1, "{protocol:?}");
+        assert_eq!(handled(all, "grpc_code=\"INVALID_ARGUMENT\""), 1, "{protocol:?}");
+        let started = metrics.sum("grpc_server_started_total", &[label(protocol)]);
+        assert_eq!(started, 3, "{protocol:?}");
+    }
+    // A stream that writes its bytes itself, and answers of tonic's own: each knows its messages.
+    assert_eq!(metrics.sum("grpc_server_msg_sent_total", &stream), 3 * 1000);
+    assert_eq!(metrics.sum("grpc_server_msg_sent_total", &all), 3);
+    assert_eq!(metrics.sum("grpc_server_msg_received_total", &all), 6);
+    // Ids 1 to 9, 10 to 99, 100 to 127, 128 to 999 and 1000, with prefix, id, name; before any base64.
+    let frame_bytes = 9 * 15 + 90 * 16 + 28 * 17 + 872 * 18 + 19;
+    assert_eq!(metrics.sum("runnel_sent_bytes_total", &stream), 3 * frame_bytes);
+    // A prefix and `length = 3`; -1 is a varint of ten bytes.
+    assert_eq!(metrics.sum("runnel_received_bytes_total", &all), 3 * 7 + 3 * 16);
+    // Each took its time.
+    assert_eq!(metrics.sum("grpc_server_handling_seconds_count", &[]), 9);
+    assert_eq!(metrics.sum("grpc_server_handling_seconds_bucket", &["le=\"+Inf\""]), 9);
+    assert_eq!(metrics.sum("runnel_build_info", &[]), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_methods_are_one_series_whatever_clients_call() {
+    let server = TestServer::start().await;
+    let series = |metrics: &Metrics| {
+        metrics.series().map(|(series, _)| series.to_owned()).collect::<BTreeSet<_>>()
+    };
+    let unimplemented = ["grpc_method=\"unknown\"", "grpc_code=\"UNIMPLEMENTED\""];
+    let after = async |calls: u32| {
+        Metrics::read_until(server.admin_address(), "the calls", |metrics| {
+            metrics.sum("grpc_server_handled_total", &unimplemented) >= i64::from(calls)
+        })
+        .await
+    };
+    call(server.address(), Protocol::GrpcWeb, "/api.Api/first", items(1)).await;
+    let first = after(1).await;
+    for number in 0..20 {
+        for path in [format!("/api.Api/other{number}"), format!("/other.Service{number}/method")] {
+            call(server.address(), Protocol::GrpcWeb, &path, items(1)).await;
+        }
+    }
+    let last = after(41).await;
+    assert_eq!(series(&first), series(&last));
+    assert!(!last.text.contains("other") && !last.text.contains("first"), "{}", last.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn open_calls_cancelled_late_and_refused_ones_are_told_apart() {
+    let (services, mut events) = waiting::services();
+    let config = ServeConfig { max_streams: 1, ..ServeConfig::default() };
+    let server = TestServer::start_services(services, config).await;
+    let admin = server.admin_address();
+    let open = |metrics: &Metrics| {
+        ["kind=\"unary\"", "kind=\"stream\""].map(|kind| metrics.sum("runnel_open_calls", &[kind]))
+    };
+
+    let client = server.client();
+    let mut stream = client.get_stream(1).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    events.expect(Event::Began).await;
+    assert_eq!(open(&Metrics::read(admin).await), [0, 1]);
+
+    call(server.address(), Protocol::GrpcWeb, "/api.Api/getStream", items(1)).await;
+    let late = Request::post("/api.Api/sayHello")
+        .header(header::CONTENT_TYPE, "application/grpc-web")
+        .header("grpc-timeout", "500m")
+        .body(Bytes::from(frame(&HelloRequest { name: String::new() })))
+        .unwrap();
+    wire::send(server.address(), Protocol::GrpcWeb, late).await;
+    drop((stream, client));
+    events.expect(Event::Began).await; // sayHello's
+
+    let metrics = Metrics::read_until(admin, "every call's end", |metrics| {
+        metrics.sum("grpc_server_handled_total", &[]) >= 3
+    })
+    .await;
+    assert_eq!(open(&metrics), [0, 0]);
+    let ended = |code| metrics.sum("grpc_server_handled_total", &[code]);
+    assert_eq!(ended("grpc_code=\"CANCELLED\""), 1);
+    assert_eq!(ended("grpc_code=\"RESOURCE_EXHAUSTED\""), 1);
+    assert_eq!(ended("grpc_code=\"DEADLINE_EXCEEDED\""), 1);
+    let refused = metrics.sum("runnel_calls_refused_total", &["bound=\"max_streams\""]);
+    assert_eq!((refused, metrics.sum("runnel_calls_refused_total", &[])), (1, 1));
+    server.stop().await;
+}
+
+/// Streams whose messages tonic encodes are counted too, and so is what was sent before a failure.
+#[tokio::test]
+async fn the_messages_of_a_stream_that_fails_are_counted_up_to_there() {
+    let (services, _events) = waiting::services();
+    let server = TestServer::start_services(services, ServeConfig::default()).await;
+    call(server.address(), Protocol::GrpcWeb, "/api.Api/getStream", items(length::FAILING)).await;
+    let metrics = Metrics::read_until(server.admin_address(), "the call's end", |metrics| {
+        metrics.sum("grpc_server_handled_total", &["grpc_code=\"DATA_LOSS\""]) >= 1
+    })
+    .await;
+    assert_eq!(metrics.sum("grpc_server_msg_sent_total", &["grpc_method=\"getStream\""]), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_is_one_log_line_with_its_trace_and_without_its_payload() {
+    let mut binary = Binary::start(&[]).await;
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let hello = Request::post("/api.Api/sayHello")
+        .header(header::CONTENT_TYPE, "application/grpc-web")
+        .header("traceparent", format!("00-{trace_id}-00f067aa0ba902b7-01"))
+        .body(Bytes::from(frame(&HelloRequest { name: "private".into() })))
+        .unwrap();
+    wire::send(binary.address(), Protocol::GrpcWeb, hello).await;
+    let line = binary.call_line("sayHello").await;
+    assert_eq!(line["protocol"], "grpc-web");
+    assert_eq!(line["code"], "OK");
+    assert_eq!(line["trace_id"], trace_id);
+    assert_eq!((&line["received_messages"], &line["sent_messages"]), (&1.into(), &1.into()));
+    assert_eq!(line["received_bytes"], 5 + 2 + "private".len());
+    assert_eq!(line["sent_bytes"], 5 + 2 + "Hello private!".len());
+    assert!(line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert!(!line.to_string().contains("private"), "{line}");
+
+    // A path is the client's to choose; what is logged of it is bounded.
+    let path = format!("/api.Api/{}", "x".repeat(5000));
+    call(binary.address(), Protocol::Grpc, &path, items(1)).await;
+    let line = binary
+        .log("the unknown call", |line| (line["code"] == "UNIMPLEMENTED").then(|| line.clone()))
+        .await;
+    assert_eq!(line["method"], path[..128]);
+    assert_eq!(line["trace_id"], serde_json::Value::Null);
+}
