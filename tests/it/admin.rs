@@ -1,7 +1,6 @@
 //! The admin port: is it alive, is it ready.
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use runnel::config::ServeConfig;

@@ -2,7 +2,6 @@
 
 use std::process::Stdio;
 
-use futures_util::StreamExt as _;
 use runnel_tests::{
     binary::{self, Binary},
     patiently,

@@ -1,18 +1,12 @@
 //! The page's client against the production server, over gRPC and over gRPC-Web.
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use runnel_tests::{server::TestServer, transport};
-use runnel_web::api::{ApiClient, ApiError, Item};
-use tonic::{Code, body::Body, client::GrpcService, codegen};
+use runnel_web::api::{ApiClient, ApiError, Item, Transport};
+use tonic::Code;
 
 /// The same calls over whatever transport.
-async fn every_call_answers<T>(client: ApiClient<T>)
-where
-    T: GrpcService<Body> + Clone,
-    T::Error: Into<codegen::StdError>,
-    T::ResponseBody: codegen::Body<Data = codegen::Bytes> + Send + 'static,
-    <T::ResponseBody as codegen::Body>::Error: Into<codegen::StdError> + Send,
-{
+async fn every_call_answers(client: ApiClient<impl Transport>) {
     assert_eq!(client.say_hello("Gonzalo").await.unwrap(), "Hello Gonzalo!");
     assert_eq!(client.say_hello("").await.unwrap(), "Hello !");
 
@@ -20,9 +14,9 @@ where
     assert_eq!(ten, items(1..=10));
     assert_eq!(client.get_all(0).await.unwrap(), []);
 
-    let five: Vec<Item> = client.get_stream(5).await.unwrap().try_collect().await.unwrap();
+    let five: Vec<Item> = client.stream(5).into_stream().try_collect().await.unwrap();
     assert_eq!(five, items(1..=5));
-    let none: Vec<Item> = client.get_stream(0).await.unwrap().try_collect().await.unwrap();
+    let none: Vec<Item> = client.stream(0).into_stream().try_collect().await.unwrap();
     assert_eq!(none, []);
 }
 
@@ -51,7 +45,7 @@ async fn a_refusal_reaches_the_page_with_its_field() {
     let all = client.get_all(-1).await.unwrap_err();
     let stream = client.get_stream(-1).await.unwrap_err();
     for refusal in [all, stream] {
-        let ApiError::Refused { code, message, violations } = refusal else {
+        let ApiError::Refused { code, message, violations, .. } = refusal else {
             panic!("not a refusal: {refusal:?}");
         };
         assert_eq!(
@@ -98,9 +92,9 @@ async fn a_hundred_thousand_items_come_in_order_and_whole() {
     let client = ApiClient::new(transport::grpc_web(&server.url()));
     let mut stream = client.get_stream(100_000).await.unwrap();
     let mut last = 0;
-    while let Some(item) = stream.try_next().await.unwrap() {
+    while let Some(item) = stream.next().await {
         last += 1;
-        assert_eq!(item, Item { id: last, name: format!("name {last}") });
+        assert_eq!(item.unwrap(), Item { id: last, name: format!("name {last}") });
     }
     assert_eq!(last, 100_000);
     server.stop().await;

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{Request, StatusCode, header};
 use runnel::config::ServeConfig;
 use runnel_protos::api::{ApiRequest, HelloRequest, Item};

@@ -6,7 +6,6 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{Request, header};
 use prost::Message as _;
 use runnel::config::ServeConfig;

@@ -35,6 +35,6 @@ async fn our_client_works_against_the_original_python_server() {
     assert_eq!(client.say_hello("Gonzalo").await.unwrap(), "Hello Gonzalo!");
     let ten: Vec<Item> = (1..=10).map(|id| Item { id, name: format!("name {id}") }).collect();
     assert_eq!(client.get_all(10).await.unwrap(), ten);
-    let stream: Vec<Item> = client.get_stream(10).await.unwrap().try_collect().await.unwrap();
+    let stream: Vec<Item> = client.stream(10).into_stream().try_collect().await.unwrap();
     assert_eq!(stream, ten);
 }

@@ -14,5 +14,6 @@ mod interop;
 mod metrics;
 mod page;
 mod reflection;
+mod resume;
 mod trunk_serve;
 mod wire;

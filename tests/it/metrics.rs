@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{Request, header};
 use runnel::config::ServeConfig;
 use runnel_protos::api::{ApiRequest, HelloRequest};

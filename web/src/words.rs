@@ -163,6 +163,7 @@ mod tests {
             code: Code::from_i32(code),
             message: String::new(),
             violations: vec![],
+            retry_delay: None,
         }));
         for error in errors {
             assert!(headline(&error).ends_with('.'));

@@ -2,8 +2,9 @@
 //! where a [`tonic::Status`] is read.
 
 use std::error::Error;
+use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::rows::Full;
@@ -11,11 +12,11 @@ use crate::rows::Full;
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The server was not reached, or the connection broke before the answer was whole. The server
-    /// may have seen the call; asking again may help.
+    /// The server was not reached, or its answer was cut off before its end. The server may have seen
+    /// the call; asking again may help.
     #[error("the server could not be reached: {detail}")]
     Unreachable {
-        /// What the transport said.
+        /// What the transport said, or what was missing.
         detail: String,
     },
 
@@ -36,14 +37,17 @@ pub enum ApiError {
         message: String,
         /// The fields of the request that the server found wrong; empty if it named none.
         violations: Vec<FieldViolation>,
+        /// How long the server asks to be left alone before the same call is worth making again
+        /// (`google.rpc.RetryInfo`); `None` if it did not say.
+        retry_delay: Option<Duration>,
     },
 
     /// The call was cancelled before it ended.
     #[error("the call was cancelled")]
     Cancelled,
 
-    /// Something answered, but not in gRPC-Web, or not to the end: a proxy's error page, a stream
-    /// cut off without its status.
+    /// Something answered, but not in gRPC-Web or not what was asked for: a proxy's error page, items
+    /// out of order.
     #[error("the answer was not understood: {detail}")]
     Protocol {
         /// What was wrong with the answer.
@@ -72,12 +76,43 @@ impl ApiError {
             Self::Protocol { .. } => Code::Internal,
         }
     }
+
+    /// Whether the very same call may well succeed in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { code, retry_delay, .. } => {
+                *code == Code::Unavailable || retry_delay.is_some()
+            }
+            Self::TimedOut { .. } | Self::Cancelled | Self::Protocol { .. } => false,
+        }
+    }
+
+    /// Whether a stream that failed so is worth resuming. A deadline that nobody here set is somebody's
+    /// cap on how long one answer may take, and the rest is another answer.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.is_transient() || matches!(self, Self::TimedOut { .. })
+    }
+
+    /// How long the server asked to be left alone.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_delay, .. } => *retry_delay,
+            _ => None,
+        }
+    }
 }
 
 impl From<Status> for ApiError {
     fn from(status: Status) -> Self {
         match status.code() {
             Code::DeadlineExceeded => Self::TimedOut { message: status.message().to_owned() },
+            Code::Cancelled if ran_out_of_time(&status) => {
+                Self::TimedOut { message: status.message().to_owned() }
+            }
             Code::Cancelled => Self::Cancelled,
             // A status that came over the wire has no source; one with a source was made here, from
             // an error of the transport.
@@ -86,6 +121,9 @@ impl From<Status> for ApiError {
                     Self::Protocol { detail: root_of(source) }
                 }
                 Some(source) => Self::Unreachable { detail: root_of(source) },
+                None if is_cut_off(&status) => {
+                    Self::Unreachable { detail: "the answer was cut off before its end".to_owned() }
+                }
                 None if is_tonics_own(&status) => {
                     Self::Protocol { detail: status.message().to_owned() }
                 }
@@ -109,7 +147,21 @@ fn refused(status: &Status) -> ApiError {
             .map(|v| FieldViolation { field: v.field, description: v.description })
             .collect()
     });
-    ApiError::Refused { code: status.code(), message: status.message().to_owned(), violations }
+    let retry_delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let message = status.message().to_owned();
+    ApiError::Refused { code: status.code(), message, violations, retry_delay }
+}
+
+/// tonic's own channel looks at `grpc-timeout` too, and calls a deadline that passed CANCELLED.
+fn ran_out_of_time(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether the transport got an answer it could not read, rather than none.
@@ -117,19 +169,31 @@ fn is_malformed_answer(code: Code, source: &(dyn Error + 'static)) -> bool {
     #[cfg(target_arch = "wasm32")]
     if let Some(error) = source.downcast_ref::<tonic_web_wasm_client::Error>() {
         // `fetch` and the reader of its body reject alike, so a JsError is a network failure.
-        return !matches!(error, tonic_web_wasm_client::Error::JsError(_));
+        // A body that ends in the midst of a message, or without trailers, was cut off.
+        return !matches!(
+            error,
+            tonic_web_wasm_client::Error::JsError(_)
+                | tonic_web_wasm_client::Error::MalformedResponse
+        );
     }
     let _ = source;
     code == Code::Internal
 }
 
-/// Whether tonic made this status while decoding. Nothing but its words sets it apart from one that
-/// a server sent.
+/// Whether tonic found an answer to end before its end. Nothing but its words sets such a status apart
+/// from one that a server sent.
+fn is_cut_off(status: &Status) -> bool {
+    is_tonics(status, &["protocol error: missing grpc-status trailer", "Unexpected EOF decoding"])
+}
+
+/// Whether tonic could not read the answer.
 fn is_tonics_own(status: &Status) -> bool {
+    is_tonics(status, &["protocol error", "Missing response message"])
+}
+
+fn is_tonics(status: &Status, words: &[&str]) -> bool {
     matches!(status.code(), Code::Internal | Code::Unknown)
-        && ["protocol error", "Unexpected EOF", "Missing response message"]
-            .iter()
-            .any(|words| status.message().starts_with(words))
+        && words.iter().any(|words| status.message().starts_with(words))
 }
 
 /// The innermost error, which says most: the outer ones are "transport error" and the like.
@@ -167,6 +231,7 @@ mod tests {
                     field: "length".into(),
                     description: "must not be negative".into(),
                 }],
+                retry_delay: None,
             }
         );
     }
@@ -182,9 +247,22 @@ mod tests {
                     code: Code::ResourceExhausted,
                     message: "too long".into(),
                     violations: vec![],
+                    retry_delay: None,
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_tells_when_to_try_again() {
+        let second = Duration::from_secs(1);
+        let details = ErrorDetails::with_retry_info(Some(second));
+        let full = Status::with_error_details(Code::ResourceExhausted, "full", details);
+        let full = ApiError::from(full);
+        assert_eq!(full.retry_delay(), Some(second));
+        assert!(full.is_transient());
+        assert!(!ApiError::from(Status::resource_exhausted("too long")).is_transient());
+        assert!(ApiError::from(Status::unavailable("draining")).is_transient());
     }
 
     #[test]
@@ -218,14 +296,25 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_cut_off_without_its_status_is_a_protocol_error() {
+    fn an_answer_without_its_end_was_cut_off_and_is_not_the_servers_word() {
         for status in [
             Status::unknown("protocol error: missing grpc-status trailer, ..."),
             Status::internal("Unexpected EOF decoding stream."),
         ] {
-            assert!(matches!(ApiError::from(status), ApiError::Protocol { .. }));
+            let error = ApiError::from(status);
+            assert!(matches!(error, ApiError::Unreachable { .. }), "{error:?}");
+            assert!(error.is_transient());
         }
+        let garbled = ApiError::from(Status::internal("protocol error: invalid compression flag"));
+        assert!(matches!(garbled, ApiError::Protocol { .. }));
         let servers_own = ApiError::from(Status::unknown("disk on fire"));
         assert!(matches!(servers_own, ApiError::Refused { code: Code::Unknown, .. }));
+    }
+
+    #[test]
+    fn a_deadline_that_the_channel_kept_is_a_deadline() {
+        let late = Status::from_error(Box::new(TimeoutExpired(())));
+        assert_eq!(late.code(), Code::Cancelled);
+        assert!(matches!(ApiError::from(late), ApiError::TimedOut { .. }));
     }
 }

@@ -1,16 +1,45 @@
-//! The client: the three calls of the contract, plain values out, one error type.
+//! The client: the three calls of the contract, plain values out, one error type, and one policy that
+//! loses nothing.
 //!
-//! It is generic over the transport, so the page drives it through the browser's `fetch` and the
-//! tests through a socket. It holds no policy yet: deadlines, retries and resuming belong here too,
-//! between [`ApiClient`] and the generated client, when they come.
+//! | file | what it knows |
+//! |---|---|
+//! | `client` | each call as an async function; deadline and retries of the unary ones |
+//! | `stream` | the stream that is resumed where it broke |
+//! | `resume` | which items are here and what to ask for next: no time, no wire |
+//! | `recovery` | when to resume and when to give up: no wire |
+//! | `policy`, `backoff`, `budget` | how long, how often, how much at all |
+//! | `network` | waiting for a better moment |
+//! | `clock` | time and chance, of the browser or of tokio |
+//! | `error` | why a call failed; the one reader of a status |
+//!
+//! It is generic over the [`Transport`], so the page drives it through the browser's `fetch` and the
+//! tests through a socket.
 
+mod backoff;
+mod budget;
 mod client;
+mod clock;
 mod code;
+mod connection;
 mod error;
+mod network;
+mod policy;
+mod recovery;
+mod resume;
+#[cfg(test)]
+mod scripted;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod transport;
 
+pub use backoff::Backoff;
+pub use budget::RetryBudget;
 pub use client::ApiClient;
 pub use code::code_name;
+pub use connection::Connection;
 pub use error::{ApiError, FieldViolation};
+pub use policy::Policy;
 pub use runnel_protos::api::Item;
 pub use stream::ItemStream;
+pub use transport::Transport;

@@ -1,6 +1,5 @@
 //! The stream: one server-streaming call, `getStream`, whose items are shown as they come.
 
-use futures_util::StreamExt;
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 use runnel_web::api::ApiError;

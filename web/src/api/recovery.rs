@@ -1,0 +1,169 @@
+//! [`Recovery`]: what a stream does about a failure: when it is resumed, and when given up. Pure: the
+//! clock and the dice are handed in.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::clock::Instant;
+use super::{ApiError, Policy, RetryBudget};
+
+/// What is remembered from one failure to the next.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// Since when nothing new came.
+    since: Instant,
+    /// The last item there was at the last failure.
+    seen: i32,
+    /// Failures in a row without a new item.
+    failures: u32,
+}
+
+impl Recovery {
+    /// Nothing failed yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { since: now, seen: 0, failures: 0 }
+    }
+
+    /// Forgets how long nothing came: the time was no try, or somebody asked for new ones.
+    pub(super) fn start_over(&mut self, now: Instant) {
+        self.since = now;
+        self.failures = 0;
+    }
+
+    /// How long to wait before resuming after `error`, with `last` the id of the last item there is;
+    /// `None` gives up.
+    pub(super) fn delay(
+        &mut self,
+        error: &ApiError,
+        last: i32,
+        policy: &Policy,
+        budget: &RetryBudget,
+        now: Instant,
+        chance: f64,
+    ) -> Option<Duration> {
+        if !error.is_resumable() {
+            return None;
+        }
+        let came_further = last > self.seen;
+        self.seen = last;
+        if came_further {
+            self.start_over(now);
+            budget.succeeded();
+            // A server that goes away in good order has said so, and that another is to be asked.
+            if error.code() == Code::Unavailable && matches!(error, ApiError::Refused { .. }) {
+                return Some(error.retry_delay().unwrap_or_default());
+            }
+        }
+        // An empty budget does not lose the stream, it slows its resuming to the longest waits.
+        let within_budget = came_further || budget.failed();
+        let failures = if within_budget { self.failures } else { u32::MAX };
+        self.failures = self.failures.saturating_add(1);
+        let delay =
+            error.retry_delay().unwrap_or_default() + policy.backoff.delay(failures, chance);
+        let waited = now.saturating_duration_since(self.since);
+        (waited + delay <= policy.patience).then_some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream whose answers fail; dice always show the longest wait.
+    struct Stream {
+        recovery: Recovery,
+        policy: Policy,
+        budget: RetryBudget,
+        now: Instant,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let now = Instant::now();
+            let budget = RetryBudget::new(1000, 100);
+            Self { recovery: Recovery::new(now), policy: Policy::default(), budget, now }
+        }
+
+        /// The wait in milliseconds, which then passes.
+        fn fails(&mut self, error: &ApiError, last: i32) -> Option<u128> {
+            let Self { recovery, policy, budget, now } = self;
+            let delay = recovery.delay(error, last, policy, budget, *now, 1.0);
+            self.now += delay.unwrap_or_default();
+            delay.map(|delay| delay.as_millis())
+        }
+    }
+
+    fn cut() -> ApiError {
+        ApiError::Unreachable { detail: "connection reset".into() }
+    }
+
+    fn refused(code: Code, retry_delay: Option<Duration>) -> ApiError {
+        let (message, violations) = (String::new(), vec![]);
+        ApiError::Refused { code, message, violations, retry_delay }
+    }
+
+    #[test]
+    fn waits_grow_until_an_item_comes_and_then_begin_anew() {
+        let mut stream = Stream::new();
+        assert_eq!([0, 0, 0].map(|last| stream.fails(&cut(), last)), [100, 200, 400].map(Some));
+        assert_eq!([7, 7, 7].map(|last| stream.fails(&cut(), last)), [100, 200, 400].map(Some));
+        assert_eq!(stream.fails(&cut(), 8), Some(100));
+    }
+
+    #[test]
+    fn a_drain_is_resumed_at_once_if_there_was_an_item_since() {
+        let mut stream = Stream::new();
+        let drained = refused(Code::Unavailable, None);
+        assert_eq!([3, 3, 3].map(|last| stream.fails(&drained, last)), [0, 100, 200].map(Some));
+        assert_eq!(stream.fails(&drained, 4), Some(0));
+    }
+
+    #[test]
+    fn it_waits_for_as_long_as_the_server_asks_for_and_then_some() {
+        let mut stream = Stream::new();
+        let full = refused(Code::ResourceExhausted, Some(Duration::from_secs(1)));
+        assert_eq!([0, 0].map(|last| stream.fails(&full, last)), [1_100, 1_200].map(Some));
+        let for_hours = refused(Code::Unavailable, Some(Duration::from_hours(2)));
+        assert_eq!(stream.fails(&for_hours, 0), None);
+    }
+
+    #[test]
+    fn it_is_given_up_when_nothing_came_for_too_long() {
+        let mut stream = Stream::new();
+        let waited: u128 = std::iter::from_fn(|| stream.fails(&cut(), 5)).sum();
+        let patience = stream.policy.patience.as_millis();
+        assert!(waited <= patience && waited > patience - 20_000, "{waited} ms");
+        // Asked to go on, it does.
+        stream.recovery.start_over(stream.now);
+        assert_eq!(stream.fails(&cut(), 5), Some(100));
+    }
+
+    #[test]
+    fn what_would_fail_again_is_not_tried_again() {
+        let mut stream = Stream::new();
+        for error in [
+            refused(Code::InvalidArgument, None),
+            refused(Code::ResourceExhausted, None),
+            refused(Code::Internal, None),
+            ApiError::Cancelled,
+            ApiError::Protocol { detail: String::new() },
+        ] {
+            assert_eq!(stream.fails(&error, 5), None, "{error:?}");
+        }
+        // A cap on the time of one answer is no reason to lose the stream.
+        assert_eq!(stream.fails(&ApiError::TimedOut { message: String::new() }, 6), Some(100));
+    }
+
+    #[test]
+    fn with_an_empty_budget_it_waits_longest_but_goes_on() {
+        let mut stream = Stream::new();
+        stream.budget = RetryBudget::new(4, 100);
+        assert_eq!(
+            [0, 0, 0].map(|last| stream.fails(&cut(), last)),
+            [100, 10_000, 10_000].map(Some)
+        );
+        // An answer that brought something is no failure.
+        assert_eq!(stream.fails(&cut(), 1), Some(100));
+    }
+}
