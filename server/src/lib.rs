@@ -113,7 +113,7 @@ pub async fn serve_services(
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     // The empty name is the server as a whole.
-    let watched: Vec<_> = services.names().iter().copied().chain([""]).collect();
+    let watched: Vec<_> = services.names().into_iter().chain([""]).collect();
     for name in &watched {
         health.set_service_status(*name, ServingStatus::Serving).await;
     }

@@ -22,10 +22,10 @@ pub(crate) fn router(
     drain: Drain,
     metrics: &Metrics,
 ) -> Result<Router, ServeError> {
-    let names = services.names().to_vec();
+    let names = services.names();
     let methods = services.methods()?;
     let metrics = CallMetrics::register(metrics.registry(), &methods)?;
-    let rpc = rpc::layers(services.into_routes(), methods, limits, drain, metrics);
+    let rpc = rpc::layers(services.into_dispatch(), methods, limits, drain, metrics);
     let mut router = Router::new();
     for name in names {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());

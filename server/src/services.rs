@@ -1,19 +1,31 @@
 //! What is served: gRPC services, and what their descriptors say of them. Someone who starts a product
 //! of their own begins here, with [`Services::add_service`].
 
-use std::convert::Infallible;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use tonic::{body::Body, server::NamedService, service::Routes};
+use futures_util::future::Either;
+use http::{Request, Response};
+use tonic::{Status, body::Body, server::NamedService};
 use tonic_reflection::{pb as reflection, server::Builder as ReflectionBuilder};
-use tower::Service;
+use tower::{
+    Service, ServiceExt as _,
+    util::{BoxCloneSyncService, Oneshot},
+};
 
-use crate::rpc::methods::Methods;
+use crate::rpc::{Refused, methods::Methods, refuse};
+
+/// One service.
+type Answering = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// A set of services, made one by one.
 #[derive(Debug, Default)]
 pub struct Services {
-    routes: Routes,
-    names: Vec<&'static str>,
+    by_name: HashMap<&'static str, Answering>,
     descriptors: Vec<&'static [u8]>,
 }
 
@@ -38,17 +50,15 @@ impl Services {
     #[must_use]
     pub fn add_service<S>(mut self, service: S) -> Self
     where
-        S: Service<http::Request<Body>, Error = Infallible>
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + NamedService
             + Clone
             + Send
             + Sync
             + 'static,
-        S::Response: axum::response::IntoResponse,
         S::Future: Send + 'static,
     {
-        self.names.push(S::NAME);
-        self.routes = self.routes.add_service(service);
+        self.by_name.insert(S::NAME, BoxCloneSyncService::new(service));
         self
     }
 
@@ -77,8 +87,8 @@ impl Services {
     }
 
     /// The names of the services, such as `api.Api`.
-    pub(crate) fn names(&self) -> &[&'static str] {
-        &self.names
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.by_name.keys().copied().collect()
     }
 
     /// What kind each described method is.
@@ -86,8 +96,36 @@ impl Services {
         Ok(Methods::from_descriptors(&self.descriptors)?)
     }
 
-    /// The services themselves.
-    pub(crate) fn into_routes(self) -> Routes {
-        self.routes
+    /// Whoever answers a call to any of them.
+    pub(crate) fn into_dispatch(self) -> Dispatch {
+        Dispatch(Arc::new(self.by_name))
     }
+}
+
+/// Gives each call to its service. tonic's own `Routes` is an axum router: it looks for parameters in
+/// paths that have none, and copies what it finds into each request.
+#[derive(Clone, Debug)]
+pub struct Dispatch(Arc<HashMap<&'static str, Answering>>);
+
+impl Service<Request<Body>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Oneshot<Answering, Request<Body>>, Refused<Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match service_name(request.uri().path()).and_then(|name| self.0.get(name)) {
+            Some(service) => Either::Left(service.clone().oneshot(request)),
+            None => Either::Right(refuse(&Status::unimplemented("no such service is served here"))),
+        }
+    }
+}
+
+/// The service in the path of a call: `api.Api` in `/api.Api/getAll`.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
+pub(crate) fn service_name(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.split_once('/').map(|(name, _method)| name)
 }

@@ -179,7 +179,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
         let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
         let services = services.with_reflection();
         let described =
-            services.and_then(|services| Ok((services.methods()?, services.into_routes())));
+            services.and_then(|services| Ok((services.methods()?, services.into_dispatch())));
         let (methods, routes) = match described {
             Ok(described) => described,
             Err(error) => panic!("{error}"),

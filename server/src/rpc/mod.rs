@@ -48,13 +48,13 @@ use axum::body::Body as AxumBody;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
-use tonic::{Status, body::Body, service::Routes};
+use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use self::code_name::code_name;
-use crate::metrics::CallMetrics;
+use crate::{metrics::CallMetrics, services::Dispatch};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -79,7 +79,7 @@ pub struct Limits {
 
 /// Puts the layers around `routes`; their calls are counted in `metrics`.
 pub fn layers(
-    routes: Routes,
+    routes: Dispatch,
     methods: methods::Methods,
     limits: Limits,
     drain: drain::Drain,
@@ -109,7 +109,7 @@ pub fn layers(
 }
 
 /// An answer that is only a status, and is there at once.
-type Refused<E> = Ready<Result<Response<Body>, E>>;
+pub(crate) type Refused<E> = Ready<Result<Response<Body>, E>>;
 
 /// A status as the last frame of an answer.
 fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
@@ -119,7 +119,7 @@ fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
 }
 
 /// Ends a call before it reaches its service.
-fn refuse<E>(status: &Status) -> Refused<E> {
+pub(crate) fn refuse<E>(status: &Status) -> Refused<E> {
     ready(Ok(status.clone().into_http()))
 }
 
