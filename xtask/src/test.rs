@@ -2,16 +2,20 @@
 
 use std::{
     ffi::OsString,
+    fs,
     io::{self, Read, Write},
-    process::{Command, ExitCode, Stdio},
+    ops::Add,
+    path::PathBuf,
+    process::{Command, ExitCode, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use crate::{
     browser::Browser,
     build, python,
-    tools::Tools,
+    tools::{self, Tools},
     workspace::{Workspace, step},
 };
 
@@ -23,30 +27,42 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
     let tools = Tools::ensure(workspace)?;
     let binary = build(workspace, &tools, None)?;
 
+    let wasm_runner = tools::wasm_test_runner(workspace)?;
+    let capabilities = capabilities(workspace, &browser)?;
+
+    let run = |arguments: &[&str], more: &[OsString]| -> Result<(ExitStatus, Tally)> {
+        let mut child = Command::new("cargo")
+            // One failure must not hide the others, nor make the count a lie.
+            .args(["test", "--no-fail-fast"])
+            .args(arguments)
+            .args(more)
+            .current_dir(&workspace.root)
+            // Some tests start `trunk serve`.
+            .env("PATH", &tools.path)
+            .env("RUNNEL_BIN", &binary)
+            .env("RUNNEL_PYTHON", &python)
+            .env("RUNNEL_CHROMIUM", &browser.chromium)
+            .env("RUNNEL_CHROMEDRIVER", &browser.chromedriver)
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &wasm_runner)
+            .env("CHROMEDRIVER", &browser.chromedriver)
+            .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", &capabilities)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cargo")?;
+        let output = child.stdout.take().context("no pipe from cargo")?;
+        let tally = watch(output, io::stdout())?;
+        Ok((child.wait()?, tally))
+    };
     step("tests: cargo test (some minutes to compile the first time)");
-    let mut cargo = Command::new("cargo");
-    // One failure must not hide the others, nor make the count a lie.
-    cargo.args(["test", "--no-fail-fast"]);
-    if !chooses_packages(args) {
-        cargo.arg("--workspace");
-    }
-    let mut child = cargo
-        .args(args)
-        .current_dir(&workspace.root)
-        // Some tests start `trunk serve`.
-        .env("PATH", &tools.path)
-        .env("RUNNEL_BIN", binary)
-        .env("RUNNEL_PYTHON", python)
-        .env("RUNNEL_CHROMIUM", browser.chromium)
-        .env("RUNNEL_CHROMEDRIVER", browser.chromedriver)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start cargo")?;
-    let mut tally = Tally::default();
-    if let Some(output) = child.stdout.take() {
-        tally = watch(output, io::stdout())?;
-    }
-    let status = child.wait()?;
+    let (status, tally) = if chooses_packages(args) {
+        run(&[], args)?
+    } else {
+        let (native_status, native) = run(&["--workspace"], args)?;
+        step("tests of the page's transport, in the browser: cargo test --target wasm32");
+        let transport = ["-p", "runnel-web", "--target", tools::WASM, "--test", "transport"];
+        let (wasm_status, wasm) = run(&transport, args)?;
+        (if native_status.success() { wasm_status } else { native_status }, native + wasm)
+    };
 
     if !status.success() && tally.failed == 0 {
         eprintln!("error: cargo test failed before every test could report; see above");
@@ -54,6 +70,18 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
     println!("{tally}");
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The browser as the runner of wasm tests is to start it; the file that says so.
+fn capabilities(workspace: &Workspace, browser: &Browser) -> Result<PathBuf> {
+    let file = workspace.target.join("webdriver.json");
+    let options = json!({
+        "binary": browser.chromium,
+        // CI runs as root in a container, where Chromium's sandbox cannot be set up.
+        "args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    });
+    fs::write(&file, json!({ "goog:chromeOptions": options }).to_string())?;
+    Ok(file)
 }
 
 /// Whether the arguments for cargo itself (not those for the tests) say which packages to test.
@@ -73,7 +101,7 @@ struct Tally {
 impl Tally {
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others are not
     /// about totals.
-    fn add(&mut self, line: &str) {
+    fn count(&mut self, line: &str) {
         // With colours on, escape codes may stand around the words, never inside them.
         let Some((_, counts)) = line.split_once("test result: ") else {
             return;
@@ -89,6 +117,18 @@ impl Tally {
                 "ignored" => self.skipped += number,
                 _ => {}
             }
+        }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
         }
     }
 }
@@ -118,14 +158,14 @@ fn watch(mut output: impl Read, mut to: impl Write) -> io::Result<Tally> {
         to.flush()?;
         for &byte in chunk {
             if byte == b'\n' {
-                tally.add(&String::from_utf8_lossy(&line));
+                tally.count(&String::from_utf8_lossy(&line));
                 line.clear();
             } else {
                 line.push(byte);
             }
         }
         if read == 0 {
-            tally.add(&String::from_utf8_lossy(&line));
+            tally.count(&String::from_utf8_lossy(&line));
             return Ok(tally);
         }
     }

@@ -22,7 +22,7 @@ use xshell::{Shell, cmd};
 use crate::workspace::{Workspace, run_tool, step, which};
 
 /// What the page is compiled for.
-const WASM: &str = "wasm32-unknown-unknown";
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 /// Builds the page. Pinned: its output is what [`crate::page`] knows how to package.
 const TRUNK: &str = "0.21.14";
 /// npm's build of wasm-opt.
@@ -44,7 +44,7 @@ impl Tools {
     /// Finds or installs them all.
     pub(crate) fn ensure(workspace: &Workspace) -> Result<Self> {
         compiler::ensure_target(workspace, WASM)?;
-        let bindgen = locked_version(&fs::read_to_string(workspace.root.join("Cargo.lock"))?)?;
+        let bindgen = bindgen_version(workspace)?;
         let mut folders = Vec::new();
         folders.extend(cargo_tool(workspace, "trunk", "trunk", TRUNK)?);
         folders.extend(cargo_tool(workspace, "wasm-bindgen-cli", "wasm-bindgen", &bindgen)?);
@@ -55,6 +55,16 @@ impl Tools {
         let rustc = cmd!(workspace.shell, "rustc --version").quiet().read()?;
         let versions = format!("{rustc}; trunk {TRUNK}; wasm-bindgen {bindgen}; {wasm_opt}");
         Ok(Self { path, versions })
+    }
+}
+
+/// What `cargo test` runs a wasm with: a page around it, in a browser.
+pub(crate) fn wasm_test_runner(workspace: &Workspace) -> Result<PathBuf> {
+    let program = "wasm-bindgen-test-runner";
+    let bindgen = bindgen_version(workspace)?;
+    match cargo_tool(workspace, "wasm-bindgen-cli", program, &bindgen)? {
+        Some(folder) => Ok(folder.join(format!("{program}{}", env::consts::EXE_SUFFIX))),
+        None => which(program).context("wasm-bindgen-test-runner is gone from PATH"),
     }
 }
 
@@ -157,6 +167,10 @@ fn version_of(shell: &Shell, program: &Path) -> Option<String> {
 
 fn version_in(output: &str) -> Option<&str> {
     output.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn bindgen_version(workspace: &Workspace) -> Result<String> {
+    locked_version(&fs::read_to_string(workspace.root.join("Cargo.lock"))?)
 }
 
 /// The wasm-bindgen of `Cargo.lock`: glue and compiled code must be of one version, to the letter.

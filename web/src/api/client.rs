@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::clock::{Instant, chance, sleep, within};
 use super::network::Network;
 use super::{ApiError, ItemStream, Policy, RetryBudget, Transport};
+use crate::transport::Unary;
 
 /// Tokens of the retry budget, and thousandths that a success gives back. gRPC's own example.
 const BUDGET: (u32, u32) = (10, 100);
@@ -113,6 +114,7 @@ impl<T: Transport> ApiClient<T> {
         loop {
             let mut request = Request::new(message.clone());
             request.set_timeout(left());
+            request.extensions_mut().insert(Unary);
             if failures > 0 {
                 let previous = MetadataValue::from(failures);
                 request.metadata_mut().insert("grpc-previous-rpc-attempts", previous);

@@ -8,6 +8,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::rows::Full;
+use crate::transport::TransportError;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,10 +118,11 @@ impl From<Status> for ApiError {
             // A status that came over the wire has no source; one with a source was made here, from
             // an error of the transport.
             code => match status.source() {
-                Some(source) if is_malformed_answer(code, source) => {
-                    Self::Protocol { detail: root_of(source) }
-                }
-                Some(source) => Self::Unreachable { detail: root_of(source) },
+                Some(source) => match source.downcast_ref::<TransportError>() {
+                    Some(error) => error.into(),
+                    None if code == Code::Internal => Self::Protocol { detail: root_of(source) },
+                    None => Self::Unreachable { detail: root_of(source) },
+                },
                 None if is_cut_off(&status) => {
                     Self::Unreachable { detail: "the answer was cut off before its end".to_owned() }
                 }
@@ -129,6 +131,30 @@ impl From<Status> for ApiError {
                 }
                 None => refused(&status),
             },
+        }
+    }
+}
+
+impl From<&TransportError> for ApiError {
+    fn from(error: &TransportError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TransportError::NoAnswer { .. }
+            | TransportError::Broken { .. }
+            | TransportError::CutOff => Self::Unreachable { detail },
+            TransportError::Aborted { .. } => Self::Cancelled,
+            TransportError::Http { .. } => match error.code() {
+                // A proxy answers so in the place of a server that it cannot reach.
+                Code::Unavailable => Self::Unreachable { detail },
+                Code::Unknown => Self::Protocol { detail },
+                code => Self::Refused {
+                    code,
+                    message: detail,
+                    violations: Vec::new(),
+                    retry_delay: None,
+                },
+            },
+            _ => Self::Protocol { detail },
         }
     }
 }
@@ -164,22 +190,6 @@ fn ran_out_of_time(status: &Status) -> bool {
     false
 }
 
-/// Whether the transport got an answer it could not read, rather than none.
-fn is_malformed_answer(code: Code, source: &(dyn Error + 'static)) -> bool {
-    #[cfg(target_arch = "wasm32")]
-    if let Some(error) = source.downcast_ref::<tonic_web_wasm_client::Error>() {
-        // `fetch` and the reader of its body reject alike, so a JsError is a network failure.
-        // A body that ends in the midst of a message, or without trailers, was cut off.
-        return !matches!(
-            error,
-            tonic_web_wasm_client::Error::JsError(_)
-                | tonic_web_wasm_client::Error::MalformedResponse
-        );
-    }
-    let _ = source;
-    code == Code::Internal
-}
-
 /// Whether tonic found an answer to end before its end. Nothing but its words sets such a status apart
 /// from one that a server sent.
 fn is_cut_off(status: &Status) -> bool {
@@ -198,10 +208,6 @@ fn is_tonics(status: &Status, words: &[&str]) -> bool {
 
 /// The innermost error, which says most: the outer ones are "transport error" and the like.
 fn root_of(error: &(dyn Error + 'static)) -> String {
-    #[cfg(target_arch = "wasm32")]
-    if let Some(tonic_web_wasm_client::Error::JsError(words)) = error.downcast_ref() {
-        return words.clone();
-    }
     let mut root = error;
     while let Some(inner) = root.source() {
         root = inner;
@@ -286,6 +292,30 @@ mod tests {
         let made = ApiError::from(made);
         assert_eq!(made, ApiError::Unreachable { detail: "no route to host".into() });
         assert_eq!(made.code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn what_the_transport_met_is_told_apart() {
+        let http = |status| TransportError::Http { status, content_type: "text/html".into() };
+        let detail = || "reset".to_owned();
+        for error in [
+            TransportError::NoAnswer { detail: detail() },
+            TransportError::Broken { detail: detail() },
+            TransportError::CutOff,
+            http(502),
+        ] {
+            let words = error.to_string();
+            let error = ApiError::from(Status::from(error));
+            assert_eq!(error, ApiError::Unreachable { detail: words });
+        }
+        let refused = ApiError::from(Status::from(http(403)));
+        assert!(matches!(refused, ApiError::Refused { code: Code::PermissionDenied, .. }));
+        for error in [http(200), TransportError::NoStatus, TransportError::Flags { flags: 2 }] {
+            let error = ApiError::from(Status::from(error));
+            assert!(matches!(error, ApiError::Protocol { .. }), "{error:?}");
+        }
+        let aborted = TransportError::Aborted { detail: detail() };
+        assert_eq!(ApiError::from(Status::from(aborted)), ApiError::Cancelled);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use leptos::prelude::window;
 use runnel_web::api::ApiClient;
-use tonic_web_wasm_client::Client;
+use runnel_web::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch};
 
 /// The client every panel calls through.
-pub(crate) type Api = ApiClient<Client>;
+pub(crate) type Api = ApiClient<FetchTransport>;
 
 /// A client of the server that the page came from.
 pub(crate) fn same_origin() -> Api {
     let origin = window().location().origin().unwrap_or_default();
-    ApiClient::new(Client::new(origin))
+    ApiClient::new(by_fetch(origin, MESSAGE_LIMIT_BYTES))
 }

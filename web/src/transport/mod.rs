@@ -1,0 +1,47 @@
+//! How calls leave a browser: tonic-web-wasm-client, with what it cannot do put around it.
+//!
+//! ```text
+//! a generated client
+//!     │  mended     sends every header, ends each answer rightly, says why with a typed error
+//!     │  library    tonic-web-wasm-client: the request, the messages
+//!     │  fetch      stands in for the global `fetch` while the library runs
+//!     ▼  pieces     lets messages pass, holds back trailers
+//! the browser
+//! ```
+//!
+//! `fetch` and `pieces` tell `mended` by an [`exchange`](Exchange) how a call ended. What they know of
+//! the protocol is plain Rust and tested natively: [`answer`] judges, by [`frames`] and [`trailers`].
+//! Each file names the faults of the library that it stands in for; `web/tests/transport.rs` shows
+//! each in a browser, and fails when one has been mended there, so that ours can go.
+
+pub mod answer;
+mod error;
+mod exchange;
+#[cfg(target_arch = "wasm32")]
+mod fetch;
+pub mod frames;
+mod mended;
+#[cfg(target_arch = "wasm32")]
+mod pieces;
+pub mod request;
+pub mod trailers;
+
+pub use error::TransportError;
+pub use exchange::Exchange;
+pub use mended::{Mended, MendedBody, Unary};
+
+/// What every gRPC client takes for a message, unless it is told otherwise; tonic's too.
+pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The transport of a page.
+#[cfg(target_arch = "wasm32")]
+pub type FetchTransport = Mended<fetch::DecoratedFetch<tonic_web_wasm_client::Client>>;
+
+/// A transport to the server at `origin` (scheme and authority, no path) by `fetch`, as binary
+/// gRPC-Web. A message of more than `message_limit_bytes` is refused before it is received.
+#[cfg(target_arch = "wasm32")]
+#[must_use]
+pub fn by_fetch(origin: String, message_limit_bytes: usize) -> FetchTransport {
+    let library = tonic_web_wasm_client::Client::new(origin);
+    Mended::new(fetch::DecoratedFetch::new(library, message_limit_bytes))
+}
