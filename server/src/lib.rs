@@ -26,7 +26,8 @@ pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
 pub mod metrics;
-mod net;
+pub mod net;
+pub mod places;
 pub mod readiness;
 mod router;
 pub mod rpc;
@@ -139,9 +140,10 @@ pub async fn serve_services(
             health.set_service_status(*name, ServingStatus::NotServing).await;
         }
     };
+    let end_calls = || drain.end_calls();
     tokio::select! {
-        served = net::serve(public, app, &config, begin_drain, || drain.end_calls()) => served?,
-        failed = serve_admin(admin, readiness.clone(), metrics) => failed?,
+        served = net::serve(public, app, &config, metrics.connections(), begin_drain, end_calls) => served?,
+        failed = serve_admin(admin, readiness.clone(), metrics.clone()) => failed?,
     }
     tracing::info!("drained");
     Ok(())

@@ -8,6 +8,7 @@ mod bad_input;
 mod binary;
 mod browser;
 mod calls;
+mod connections;
 mod drain;
 mod endings;
 mod interop;

@@ -15,6 +15,7 @@
 pub mod binary;
 pub mod browser;
 pub mod fault_proxy;
+pub mod http2;
 pub mod metrics;
 pub mod python;
 pub mod server;

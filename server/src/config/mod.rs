@@ -2,16 +2,20 @@
 //! environment name and a default.
 
 mod admin;
+mod connections;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::admin::AdminConfig;
-use crate::rpc::{
-    Limits, MESSAGE_LIMIT_BYTES,
-    admission::Bound,
-    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+pub use self::{admin::AdminConfig, connections::ConnectionsConfig, tls::TlsConfig};
+use crate::{
+    places::Bound,
+    rpc::{
+        Limits, MESSAGE_LIMIT_BYTES,
+        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+    },
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -29,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum CliCommand {
     /// Serve the page and the API (what `runnel` alone does).
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
 
     /// Ask the server on the listen address for its health; exit 0 when it says SERVING.
     Healthcheck(ListenConfig),
@@ -60,16 +64,6 @@ pub struct ServeConfig {
         value_parser = humantime::parse_duration
     )]
     pub drain_deadline: Duration,
-
-    /// How long a connection may take to send the head of an HTTP/1.1 request, idle time included.
-    #[arg(
-        long,
-        env = "RUNNEL_HEADER_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "60s",
-        value_parser = humantime::parse_duration
-    )]
-    pub header_timeout: Duration,
 
     /// The largest request message, in bytes.
     #[arg(
@@ -141,6 +135,14 @@ pub struct ServeConfig {
     /// The admin port.
     #[command(flatten)]
     pub admin: AdminConfig,
+
+    /// What a connection may cost.
+    #[command(flatten)]
+    pub connections: ConnectionsConfig,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: TlsConfig,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -166,7 +168,7 @@ impl Cli {
     pub fn into_command(self) -> (Command, ServeConfig) {
         match self.command {
             None => (Command::Serve, self.config),
-            Some(CliCommand::Serve(config)) => (Command::Serve, config),
+            Some(CliCommand::Serve(config)) => (Command::Serve, *config),
             Some(CliCommand::Healthcheck(ListenConfig { listen })) => {
                 (Command::Healthcheck, ServeConfig { listen, ..self.config })
             }
@@ -190,13 +192,20 @@ impl ServeConfig {
     }
 }
 
+/// A duration that is not zero: where none would mean that nothing works.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
 impl Default for ServeConfig {
     /// What `runnel` without arguments or environment uses.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             drain_deadline: Duration::from_secs(10),
-            header_timeout: Duration::from_mins(1),
             message_limit_bytes: MESSAGE_LIMIT_BYTES,
             answer_limit_bytes: MESSAGE_LIMIT_BYTES,
             answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
@@ -207,6 +216,8 @@ impl Default for ServeConfig {
             max_streams_per_address: 1024,
             log_format: LogFormat::Text,
             admin: AdminConfig::default(),
+            connections: ConnectionsConfig::default(),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -261,6 +272,9 @@ mod tests {
             &["--listen", "127.0.0.1:65536"],
             &["--drain-deadline", "-1s"],
             &["--log-format", "xml"],
+            &["--idle-timeout", "0s"],
+            &["--tls-cert", "without-a-key.pem"],
+            &["--tls-client-ca", "without-a-certificate.pem"],
             &["--admin-listen", "9090"],
             &["--no-such-option"],
             &["no-such-command"],

@@ -15,9 +15,9 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     metrics::CallMetrics,
+    places::Bound,
     rpc::{
         Limits,
-        admission::Bound,
         answer::{AnswerLimits, METADATA_LIMIT_BYTES},
         drain::Drain,
         layers,

@@ -14,10 +14,11 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::{
-    admission::{AdmissionLayer, Bound},
+    admission::AdmissionLayer,
     deadline::DeadlineLayer,
     drain::{Drain, DrainLayer},
 };
+use crate::places::Bound;
 
 /// What a handler does, in milliseconds and in order.
 #[derive(Clone, Debug)]

@@ -54,7 +54,7 @@ use tower::{ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use self::code_name::code_name;
-use crate::{metrics::CallMetrics, services::Dispatch};
+use crate::{metrics::CallMetrics, places::Bound, services::Dispatch};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -72,9 +72,9 @@ pub struct Limits {
     /// How long a unary call may take, whatever its client allows; None for as long as it takes.
     pub unary_deadline: Option<Duration>,
     /// Unary calls open at once.
-    pub unary: admission::Bound,
+    pub unary: Bound,
     /// Streams open at once.
-    pub streams: admission::Bound,
+    pub streams: Bound,
 }
 
 /// Puts the layers around `routes`; their calls are counted in `metrics`.

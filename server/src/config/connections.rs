@@ -1,0 +1,90 @@
+//! What connections may cost: how many there are, and how long each may take for what.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::places::Bound;
+
+/// The bounds of connections on the public port.
+#[derive(Args, Clone, Debug)]
+pub struct ConnectionsConfig {
+    /// Connections open at once, in all; one more is closed at once.
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_CONNECTIONS",
+        value_name = "CONNECTIONS",
+        default_value_t = 10_000
+    )]
+    pub max_connections: usize,
+
+    /// Connections open at once for one client address (an IPv6 client is its /64).
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "CONNECTIONS",
+        default_value_t = 1024
+    )]
+    pub max_connections_per_address: usize,
+
+    /// How long a new connection may take to say what it speaks, a TLS handshake included.
+    #[arg(
+        long,
+        env = "RUNNEL_HANDSHAKE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = super::positive_duration
+    )]
+    pub handshake_timeout: Duration,
+
+    /// How long a connection may take to send the head of an HTTP/1.1 request, idle time included.
+    #[arg(
+        long,
+        env = "RUNNEL_HEADER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = super::positive_duration
+    )]
+    pub header_timeout: Duration,
+
+    /// How long a connection may be without a call before it is closed; at most twice as long.
+    #[arg(
+        long,
+        env = "RUNNEL_IDLE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = super::positive_duration
+    )]
+    pub idle_timeout: Duration,
+
+    /// How old a connection may grow before its client is asked to make a new one; up to a tenth more,
+    /// so that not all come back at once. Its open calls go on.
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_CONNECTION_AGE",
+        value_name = "DURATION",
+        default_value = "1h",
+        value_parser = super::positive_duration
+    )]
+    pub max_connection_age: Duration,
+}
+
+impl ConnectionsConfig {
+    /// How many there may be.
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { total: self.max_connections, per_address: self.max_connections_per_address }
+    }
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_connections_per_address: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(5),
+            max_connection_age: Duration::from_hours(1),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Encryption of the public port.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+/// Where certificates are. Without one the public port speaks HTTP in the clear.
+#[derive(Args, Clone, Debug)]
+pub struct TlsConfig {
+    /// A PEM file with the certificate and those up to its root; the port then speaks HTTPS only.
+    #[arg(long, env = "RUNNEL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// A PEM file with the certificate's private key.
+    #[arg(long, env = "RUNNEL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A PEM file with the roots that clients' certificates must come from; without it clients need
+    /// none.
+    #[arg(long, env = "RUNNEL_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// How often the files are looked at for a change; a SIGHUP has them looked at now.
+    #[arg(
+        long,
+        env = "RUNNEL_TLS_RELOAD_INTERVAL",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = super::positive_duration
+    )]
+    pub tls_reload_interval: Duration,
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self {
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_reload_interval: Duration::from_secs(10),
+        }
+    }
+}

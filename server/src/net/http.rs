@@ -1,0 +1,192 @@
+//! What hyper is told of every connection, and the way of a request from there to the app.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::ConnectInfo,
+    routing::future::RouteFuture,
+};
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pin_project_lite::pin_project;
+use tower::Service as _;
+
+use super::connection::Encrypted;
+
+/// How much of an answer a connection buffers, in bytes, beyond the chunk it takes last. A reader that
+/// stops reading costs about this much and some 20 KiB (hyper's own default is 408 KiB for HTTP/1.1,
+/// 400 KiB a stream for HTTP/2). For HTTP/1.1 it is the largest head of a request, too.
+const SEND_BUFFER_BYTES: usize = 24 * 1024;
+
+/// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
+const MAX_CONCURRENT_STREAMS: u32 = 200;
+
+/// The largest list of headers a request may have, in bytes, as RFC 9113 section 6.5.2 counts them.
+/// A larger one is answered 431. The number of CONTINUATION frames it may come in follows from it;
+/// more are a GOAWAY (CVE-2024-27316).
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Streams that a client may reset before anybody has looked at them. Opening and resetting streams
+/// evades [`MAX_CONCURRENT_STREAMS`] ("rapid reset", CVE-2023-44487); beyond this it is a GOAWAY.
+const MAX_PENDING_RESETS: usize = 20;
+
+/// Streams that the client makes us reset, by breaking the protocol in them, in the life of a
+/// connection ("made you reset", CVE-2025-8671; RUSTSEC-2024-0003). Beyond this it is a GOAWAY. Those
+/// over [`MAX_CONCURRENT_STREAMS`] count too, and a client may open some before it is told of that.
+const MAX_ERROR_RESETS: usize = 1024;
+
+/// An HTTP/2 peer is asked for a sign of life this often, and given up when none comes in time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The HTTP/1.1 of every connection.
+pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
+    let mut http1 = http1::Builder::new();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(SEND_BUFFER_BYTES);
+    http1
+}
+
+/// The HTTP/2 of every connection.
+pub(super) fn http2() -> http2::Builder<TokioExecutor> {
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    http2
+}
+
+/// The calls of one connection; a clone counts the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Calls(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicUsize,
+    open: AtomicUsize,
+}
+
+impl Calls {
+    fn begin(&self) -> OpenCall {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        OpenCall(self.clone())
+    }
+
+    /// How many there have been.
+    pub(super) fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    pub(super) fn open(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+}
+
+/// A call that is open until this is dropped.
+#[derive(Debug)]
+struct OpenCall(Calls);
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What hyper calls for the requests of one connection.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) router: Router,
+    pub(super) peer: SocketAddr,
+    pub(super) encrypted: Option<Encrypted>,
+    pub(super) calls: Calls,
+}
+
+impl hyper::service::Service<Request<Incoming>> for App {
+    type Response = Response<CountedBody>;
+    type Error = Infallible;
+    type Future = AppFuture;
+
+    fn call(&self, mut request: Request<Incoming>) -> AppFuture {
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(self.peer));
+        if let Some(encrypted) = self.encrypted {
+            extensions.insert(encrypted);
+        }
+        AppFuture { inner: self.router.clone().call(request), call: Some(self.calls.begin()) }
+    }
+}
+
+pin_project! {
+    /// The answer to a request.
+    pub(super) struct AppFuture {
+        #[pin]
+        inner: RouteFuture<Infallible>,
+        call: Option<OpenCall>,
+    }
+}
+
+impl Future for AppFuture {
+    type Output = Result<Response<CountedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let call = this.call.take();
+        Poll::Ready(Ok(response.map(|inner| CountedBody { inner, _call: call })))
+    }
+}
+
+/// A body whose call is open for as long as it is there.
+#[derive(Debug)]
+pub(super) struct CountedBody {
+    inner: Body,
+    _call: Option<OpenCall>,
+}
+
+impl http_body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,124 @@
+//! Connections: accepting them, bounding what each may cost, and draining.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | this one | accepts, refuses what is over the bounds, drains |
+//! | `connection` | one connection's life: what it speaks, its age, its end |
+//! | `http` | what hyper is told, and who counts the calls of a connection |
+//! | `socket` | TCP, its options, and a close that loses nothing |
+//!
+//! The loop is ours, on hyper's connections. `axum::serve` has none of the bounds; `axum-server` has
+//! some, but shuts down all its connections or none, so that no single one can be told to go when it is
+//! old or idle, and closes sockets under clients that still read.
+
+mod connection;
+mod http;
+mod socket;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use self::connection::Connections;
+pub use self::connection::Encrypted;
+use crate::{
+    config::ServeConfig,
+    metrics::ConnectionMetrics,
+    places::{Full, Permit, Pool},
+};
+
+/// How long the last words of ended calls may take to reach their clients.
+const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long to wait when the system gives no connection: out of file descriptors or memory, which only
+/// the end of other connections can mend.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Serves `app` on `listener` until `drain` resolves. From then on it accepts nothing more, and asks
+/// clients to call elsewhere: GOAWAY over HTTP/2 (RFC 9113 section 6.8), `connection: close` over
+/// HTTP/1.1. What is open at the drain deadline is ended by `end_calls`; whoever does not read that in
+/// time is cut off, so that nobody holds up the end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    config: &ServeConfig,
+    metrics: &ConnectionMetrics,
+    drain: impl Future<Output = ()>,
+    end_calls: impl FnOnce(),
+) -> io::Result<()> {
+    let places = Pool::new("connections", config.connections.bound());
+    let (begin_drain, draining) = watch::channel(false);
+    let connections = Arc::new(Connections::new(app, &config.connections, draining));
+    let mut open = JoinSet::new();
+
+    let accept = async {
+        loop {
+            tokio::select! {
+                (tcp, peer, place) = accept(&listener, &places, metrics) => {
+                    let serve = Arc::clone(&connections).serve(tcp, peer);
+                    let opened = metrics.opened();
+                    open.spawn(async move {
+                        let _held = (place, opened);
+                        serve.await;
+                    });
+                }
+                // What has ended must be taken out of the set.
+                Some(_) = open.join_next() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = drain => {}
+    }
+    // New connections are refused by the system from here on, rather than left waiting.
+    drop(listener);
+    // Nobody is left to be told if this fails.
+    let _ = begin_drain.send(true);
+    let all_ended = async |open: &mut JoinSet<()>| while open.join_next().await.is_some() {};
+    if timeout(config.drain_deadline, all_ended(&mut open)).await.is_ok() {
+        return Ok(());
+    }
+    end_calls();
+    if timeout(LAST_WORDS_DEADLINE, all_ended(&mut open)).await.is_ok() {
+        return Ok(());
+    }
+    tracing::warn!(connections = open.len(), "closing connections that do not end");
+    open.shutdown().await;
+    Ok(())
+}
+
+/// The next connection that there is a place for; those without are closed at once. There is nothing
+/// to tell them: what they speak is not known, and finding out is what must not be paid for.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Pool>,
+    metrics: &ConnectionMetrics,
+) -> (TcpStream, SocketAddr, Permit) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => match Permit::take(places, Some(peer.ip())) {
+                Ok(place) => return (tcp, peer, place),
+                Err(full) => {
+                    tracing::debug!(%peer, "refused a connection: {full}");
+                    metrics.refused(match full {
+                        Full::Total { .. } => "max_connections",
+                        Full::PerAddress { .. } => "max_connections_per_address",
+                    });
+                }
+            },
+            // The client was gone before it was its turn.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!("cannot accept a connection: {error}");
+                sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+}

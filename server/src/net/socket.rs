@@ -1,0 +1,163 @@
+//! A connection's socket: its options, what it was found to say first, and a close that loses nothing.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    net::TcpStream,
+    sync::oneshot,
+    time::timeout,
+};
+
+/// How much of what was written the kernel may hold without having sent it, in bytes. Its own default
+/// lets a reader that has stopped reading cost megabytes; this takes no speed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// A peer that is silent this long is asked whether it is there, and given up when it does not answer.
+/// HTTP/2 has PING; a stream over HTTP/1.1 that has nothing to say would wait for ever for a peer that
+/// vanished.
+const KEEPALIVE_TIME: Duration = Duration::from_mins(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How long a client that was told the end may be silent, and how long it may take in all, before its
+/// socket is closed under it.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+const LINGER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The longest beginning that is looked at: the preface of HTTP/2.
+pub(super) const HEAD_BYTES: usize = 24;
+
+/// A socket that is lent to whoever speaks over it, and comes back when they drop it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// None when it was given back.
+    tcp: Option<TcpStream>,
+    /// What was read to find out what the client speaks, and is still to be read.
+    head: [u8; HEAD_BYTES],
+    head_read: usize,
+    head_bytes: usize,
+    owner: Option<oneshot::Sender<TcpStream>>,
+}
+
+impl Socket {
+    /// Lends a socket; it comes back through what is received.
+    pub(super) fn lend(tcp: TcpStream) -> (Self, oneshot::Receiver<TcpStream>) {
+        let (owner, given_back) = oneshot::channel();
+        let (head, owner) = ([0; HEAD_BYTES], Some(owner));
+        (Self { tcp: Some(tcp), head, head_read: 0, head_bytes: 0, owner }, given_back)
+    }
+
+    /// Reads on until `is_enough` of the beginning, it is as long as it may be, or the client ends.
+    /// What was read is read again by whoever reads from this.
+    pub(super) async fn read_head(
+        &mut self,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<&[u8]> {
+        while self.head_bytes < HEAD_BYTES && !is_enough(&self.head[..self.head_bytes]) {
+            let tcp = self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            match tcp.read(&mut self.head[self.head_bytes..]).await? {
+                0 => break,
+                read => self.head_bytes += read,
+            }
+        }
+        Ok(&self.head[..self.head_bytes])
+    }
+
+    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        Ok(Pin::new(self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let (Some(tcp), Some(owner)) = (self.tcp.take(), self.owner.take()) {
+            // An Err says that the connection was cut off; then it closes here.
+            let _ = owner.send(tcp);
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.head_read < self.head_bytes {
+            let read = buffer.remaining().min(self.head_bytes - self.head_read);
+            buffer.put_slice(&self.head[self.head_read..][..read]);
+            self.head_read += read;
+            return Poll::Ready(Ok(()));
+        }
+        self.tcp()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.tcp()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.tcp()?.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp()?.poll_shutdown(cx)
+    }
+}
+
+/// Sets what every connection wants.
+pub(super) fn set_options(tcp: &TcpStream) -> io::Result<()> {
+    // Otherwise the end of a fast stream waits some 40 ms for the reader's delayed ACK.
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
+    socket.set_tcp_keepalive(&keepalive.with_interval(KEEPALIVE_INTERVAL))
+}
+
+/// Closes a socket after the client has closed it, or did not for long: RFC 9112 section 9.6. Were it
+/// closed at once, anything the client still sends (the rest of a refused request, a window update)
+/// would be answered with a reset, and take with it what is still on the way to the client.
+pub(super) async fn linger(mut tcp: TcpStream) {
+    // It may have been shut down, or be broken, already.
+    let _ = tcp.shutdown().await;
+    let read_away = async {
+        while let Ok(Ok(())) = timeout(LINGER_SILENCE, tcp.readable()).await {
+            // Not kept across an await, so that it is no part of what every connection costs.
+            let mut unread = [0; 4096];
+            match tcp.try_read(&mut unread) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    // Too late is an end, too.
+    let _ = timeout(LINGER_DEADLINE, read_away).await;
+}
