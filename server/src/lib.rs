@@ -9,6 +9,7 @@
 //! | `router` | is it an RPC or the page? |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
+//! | [`backend`] | or: every call, forwarded to a gRPC backend |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
@@ -18,6 +19,7 @@
 
 mod admin;
 pub mod api;
+pub mod backend;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -37,21 +39,25 @@ pub mod telemetry;
 mod ui;
 
 use std::{
+    convert::Infallible,
     future::{self, Future},
     io,
 };
 
+use http::{Request, Response};
 use runnel_protos::api::api_server::ApiServer;
 use tokio::net::TcpListener;
-use tonic::codec::CompressionEncoding;
+use tonic::{body::Body, codec::CompressionEncoding};
 use tonic_health::ServingStatus;
+use tower::Service;
 
 use crate::{
     api::Api,
+    backend::{Backend, BackendError},
     config::ServeConfig,
-    metrics::Metrics,
+    metrics::{CallMetrics, Metrics},
     readiness::Readiness,
-    rpc::drain::Drain,
+    rpc::{drain::Drain, methods::Methods},
     services::{DescriptorError, Services},
 };
 
@@ -79,17 +85,28 @@ pub enum ServeError {
     /// A service was described by something that is no descriptor.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
+    /// Calls cannot be forwarded as configured.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// Two metrics have one name.
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Serves the contract, `api.Api`, beside the page; see [`serve_services`].
+/// Serves the contract, `api.Api`, beside the page; see [`serve_services`]. With a backend configured,
+/// every call of any service is forwarded to it instead, health and reflection included.
 pub async fn serve(
     listeners: impl Into<Listeners>,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    if !config.backend.urls().is_empty() {
+        let readiness = Readiness::default();
+        let backend = Backend::start(&config.backend, readiness.clone())?;
+        let answering =
+            Answering { service: backend, names: Vec::new(), methods: Methods::default() };
+        return run(listeners.into(), answering, &config, readiness, shutdown, async {}).await;
+    }
     let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
         .accept_compressed(CompressionEncoding::Gzip)
         // What a message may have once it is decompressed; the layers look at it before.
@@ -122,11 +139,46 @@ pub async fn serve_services(
         .add_service(health_service)
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
-    let (drain, metrics) = (Drain::default(), Metrics::new()?);
-    let app = router::router(services, config.limits(), drain.clone(), &metrics)?;
+    let (names, methods) = (services.names(), services.methods()?);
+    let answering = Answering { service: services.into_dispatch(), names, methods };
+    let draining = async {
+        for name in &watched {
+            health.set_service_status(*name, ServingStatus::NotServing).await;
+        }
+    };
+    run(listeners.into(), answering, &config, Readiness::default(), shutdown, draining).await
+}
 
-    let readiness = Readiness::default();
-    let Listeners { public, admin } = listeners.into();
+/// Who answers calls, and what is known of their methods.
+struct Answering<S> {
+    service: S,
+    names: Vec<&'static str>,
+    methods: Methods,
+}
+
+/// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
+async fn run<S>(
+    listeners: Listeners,
+    Answering { service, names, methods }: Answering<S>,
+    config: &ServeConfig,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()>,
+    draining: impl Future<Output = ()>,
+) -> Result<(), ServeError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let (drain, metrics) = (Drain::default(), Metrics::new()?);
+    let call_metrics = CallMetrics::register(metrics.registry(), &methods)?;
+    let rpc = rpc::layers(service, methods, config.limits(), drain.clone(), call_metrics);
+    let app = router::router(&names, rpc);
+
+    let Listeners { public, admin } = listeners;
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
@@ -136,13 +188,11 @@ pub async fn serve_services(
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
         readiness.drain();
-        for name in &watched {
-            health.set_service_status(*name, ServingStatus::NotServing).await;
-        }
+        draining.await;
     };
     let end_calls = || drain.end_calls();
     tokio::select! {
-        served = net::serve(public, app, &config, metrics.connections(), begin_drain, end_calls) => served?,
+        served = net::serve(public, app, config, metrics.connections(), begin_drain, end_calls) => served?,
         failed = serve_admin(admin, readiness.clone(), metrics.clone()) => failed?,
     }
     tracing::info!("drained");

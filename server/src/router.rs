@@ -5,38 +5,26 @@ use http::{HeaderMap, header};
 use tower::ServiceExt as _;
 
 use crate::{
-    ServeError,
-    metrics::{CallMetrics, Metrics},
-    rpc::{self, Limits, drain::Drain},
-    services::Services,
+    rpc::{self, Rpc},
     ui,
 };
 
-/// The whole of what the public port answers.
+/// The whole of what the public port answers. `services` are the names of those that are known.
 ///
 /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
 /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
-pub(crate) fn router(
-    services: Services,
-    limits: Limits,
-    drain: Drain,
-    metrics: &Metrics,
-) -> Result<Router, ServeError> {
-    let names = services.names();
-    let methods = services.methods()?;
-    let metrics = CallMetrics::register(metrics.registry(), &methods)?;
-    let rpc = rpc::layers(services.into_dispatch(), methods, limits, drain, metrics);
+pub(crate) fn router(services: &[&str], rpc: Rpc) -> Router {
     let mut router = Router::new();
-    for name in names {
+    for name in services {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());
     }
-    Ok(router.fallback(async move |request: Request| {
+    router.fallback(async move |request: Request| {
         if is_grpc(request.headers()) {
             rpc.oneshot(request).await.map(|response| response.map(Body::new))
         } else {
             Ok(ui::respond(&request))
         }
-    }))
+    })
 }
 
 /// Whether a request calls itself gRPC or gRPC-Web, of whatever subtype.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod answer_limits;
+mod backend;
 mod bad_input;
 mod binary;
 mod browser;

@@ -4,7 +4,7 @@
 use std::{path::Path, process::Stdio};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
 };
 
@@ -31,16 +31,48 @@ pub async fn run(name: &str, args: &[&str]) -> String {
 
 /// A program that serves: it prints its port, then serves until it is dropped.
 pub struct PythonServer {
-    _child: Child,
+    child: Child,
     /// Where it listens on loopback.
     pub port: u16,
 }
 
 /// Starts a program that serves.
 pub async fn serve(name: &str) -> PythonServer {
-    let mut child = program(name, &[]).stdout(Stdio::piped()).spawn().expect("start Python");
+    serve_with(name, &[]).await
+}
+
+/// Starts a program that serves, with arguments.
+pub async fn serve_with(name: &str, args: &[&str]) -> PythonServer {
+    let mut command = program(name, args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start Python");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
     let line = patiently("the server's port", lines.next_line()).await.expect("a readable stdout");
     let port = line.expect("a line with the port").parse().expect("a port");
-    PythonServer { _child: child, port }
+    PythonServer { child, port }
+}
+
+impl PythonServer {
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Writes a line to its standard input.
+    pub async fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("stdin is piped");
+        stdin.write_all(format!("{line}\n").as_bytes()).await.expect("it reads its input");
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it still runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await.expect("run kill");
+        assert!(sent.success(), "kill -s {name} failed");
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub async fn kill(mut self) {
+        patiently("the end of the server", self.child.kill()).await.expect("kill the server");
+    }
 }

@@ -63,6 +63,8 @@ pub struct Answer {
     /// The gRPC trailers, wherever the protocol puts them: a trailer frame, HTTP/2 trailers, or the
     /// headers of an answer that has nothing else.
     pub trailers: HashMap<String, String>,
+    /// The same, every value of every name.
+    pub all_trailers: Vec<(String, String)>,
 }
 
 impl Answer {
@@ -121,12 +123,14 @@ pub async fn send(address: SocketAddr, protocol: Protocol, request: Request<Byte
     let mut answer = Answer {
         http_status: head.status,
         messages: Vec::new(),
-        trailers: text_map(&http_trailers),
+        all_trailers: text_list(&http_trailers),
+        trailers: text_list(&http_trailers).into_iter().collect(),
         headers: head.headers,
     };
     if answer.headers.contains_key("grpc-status") {
         assert_eq!(body, Bytes::new(), "a status in the head means there is no body");
-        answer.trailers = text_map(&answer.headers);
+        answer.all_trailers = text_list(&answer.headers);
+        answer.trailers = answer.all_trailers.iter().cloned().collect();
         return answer;
     }
     let answered_in = answer.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
@@ -187,13 +191,15 @@ fn take_apart(mut body: &[u8], answer: &mut Answer) {
             let text = std::str::from_utf8(payload).expect("trailers are text");
             for line in text.split_terminator("\r\n") {
                 let (name, value) = line.split_once(':').expect("name: value");
-                answer.trailers.insert(name.to_owned(), value.trim().to_owned());
+                let (name, value) = (name.to_owned(), value.trim().to_owned());
+                answer.all_trailers.push((name.clone(), value.clone()));
+                answer.trailers.insert(name, value);
             }
         }
     }
 }
 
-fn text_map(headers: &HeaderMap) -> HashMap<String, String> {
+fn text_list(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))

@@ -2,6 +2,7 @@
 //! environment name and a default.
 
 mod admin;
+mod backend;
 mod connections;
 mod tls;
 
@@ -9,7 +10,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::{admin::AdminConfig, connections::ConnectionsConfig, tls::TlsConfig};
+pub use self::{
+    admin::AdminConfig, backend::BackendConfig, connections::ConnectionsConfig, tls::TlsConfig,
+};
 use crate::{
     places::Bound,
     rpc::{
@@ -143,6 +146,10 @@ pub struct ServeConfig {
     /// Encryption.
     #[command(flatten)]
     pub tls: TlsConfig,
+
+    /// The backends that calls are forwarded to.
+    #[command(flatten)]
+    pub backend: BackendConfig,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -218,6 +225,7 @@ impl Default for ServeConfig {
             admin: AdminConfig::default(),
             connections: ConnectionsConfig::default(),
             tls: TlsConfig::default(),
+            backend: BackendConfig::default(),
         }
     }
 }
@@ -276,6 +284,10 @@ mod tests {
             &["--tls-cert", "without-a-key.pem"],
             &["--tls-client-ca", "without-a-certificate.pem"],
             &["--admin-listen", "9090"],
+            &["--backend", "http://host:1/path"],
+            &["--backend-client-cert", "file"],
+            &["--backend-health-interval", "0s"],
+            &["--trusted-proxy", "proxy"],
             &["--no-such-option"],
             &["no-such-command"],
         ] {

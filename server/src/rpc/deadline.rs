@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The header with a client's deadline.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// Holds each call to its deadline.
 #[derive(Clone, Copy, Debug)]

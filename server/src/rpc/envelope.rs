@@ -228,6 +228,11 @@ impl EnvelopeWalk {
         self.messages
     }
 
+    /// Whether whatever came is whole messages.
+    pub(crate) const fn is_between_messages(&self) -> bool {
+        self.prefix_bytes == 0 && self.message_bytes_left == 0
+    }
+
     /// Whether the body may end here. One that is cut off is none of our business: tonic says so.
     pub(crate) const fn end(&self) -> Result<(), Fault> {
         if self.single && self.messages == 0 && self.prefix_bytes == 0 {

@@ -50,11 +50,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
 use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use self::code_name::code_name;
-use crate::{metrics::CallMetrics, places::Bound, services::Dispatch};
+use crate::{metrics::CallMetrics, places::Bound};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -77,14 +77,25 @@ pub struct Limits {
     pub streams: Bound,
 }
 
-/// Puts the layers around `routes`; their calls are counted in `metrics`.
-pub fn layers(
-    routes: Dispatch,
+/// Every RPC, whoever answers it.
+pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible>;
+
+/// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
+pub fn layers<S>(
+    service: S,
     methods: methods::Methods,
     limits: Limits,
     drain: drain::Drain,
     metrics: CallMetrics,
-) -> BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible> {
+) -> Rpc
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
     let service = ServiceBuilder::new()
         .layer(unread_body::UnreadBodyLayer)
         // nginx buffers answers unless told not to, and a stream would come all at once.
@@ -104,7 +115,7 @@ pub fn layers(
         .map_response(trailers::send)
         .map_response(raw_body::send)
         .layer(envelope::EnvelopeLayer::new(limits.message_bytes))
-        .service(routes);
+        .service(service);
     BoxCloneSyncService::new(service)
 }
 

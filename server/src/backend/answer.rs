@@ -1,0 +1,153 @@
+//! A backend's answer on its way back. Its bytes pass as they are; an answer that is no gRPC, or that
+//! breaks off, becomes a status.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Status, body::Body};
+
+use super::{fault::Fault, headers, peer::Lease};
+use crate::rpc::{CONTENT_TYPE_PREFIX, envelope::EnvelopeWalk};
+
+/// Checks the head of an answer, and makes it fit for the client's side.
+pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
+    let headers = response.headers_mut();
+    headers::strip_connection_headers(headers);
+    // gRPC-Web adds its trailers to the body.
+    headers.remove(header::CONTENT_LENGTH);
+    if headers.contains_key(Status::GRPC_STATUS) {
+        *response.status_mut() = StatusCode::OK;
+        return Ok(());
+    }
+    if response.status() != StatusCode::OK {
+        return Err(Fault::Http(response.status()));
+    }
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.map_or(&b""[..], |value| value.as_bytes());
+    if content_type.starts_with(CONTENT_TYPE_PREFIX) {
+        Ok(())
+    } else {
+        Err(Fault::ContentType(String::from_utf8_lossy(content_type).into()))
+    }
+}
+
+/// The body of an answer.
+pub(super) struct AnswerBody {
+    stream: RecvStream,
+    /// Of the piece given last; its reader has taken it when it asks for the next.
+    unreleased_bytes: usize,
+    has_status: bool,
+    over: bool,
+    /// None where the trailers do not travel inside the body.
+    walk: Option<EnvelopeWalk>,
+    lease: Lease,
+    request: Request,
+}
+
+/// The rest of the call's request, if the answer began before its end.
+#[derive(Default)]
+pub(super) struct Request {
+    /// Why the request broke off.
+    pub(super) fault: Arc<OnceLock<Status>>,
+    /// Sends, and stops when the answer is over.
+    pub(super) sending: Option<AbortOnDropHandle<()>>,
+}
+
+impl AnswerBody {
+    /// `inline_trailers`: whether they travel inside the body, as they do in gRPC-Web.
+    pub(super) fn wrap(
+        answer: Response<RecvStream>,
+        inline_trailers: bool,
+        lease: Lease,
+        request: Request,
+    ) -> Response<Body> {
+        let has_status = answer.headers().contains_key(Status::GRPC_STATUS);
+        answer.map(|stream| {
+            Body::new(Self {
+                stream,
+                unreleased_bytes: 0,
+                has_status,
+                over: false,
+                walk: inline_trailers.then(|| EnvelopeWalk::new(usize::MAX, false)),
+                lease,
+                request,
+            })
+        })
+    }
+
+    /// The end of an answer that broke off: trailers that say so. But behind half a message, trailers
+    /// inside the body would be taken for the rest of it; there the body itself must break off.
+    fn broke_off(&mut self, fault: &Fault) -> Result<Frame<Bytes>, Status> {
+        self.over = true;
+        let status = self.request.fault.get().cloned().unwrap_or_else(|| {
+            self.lease.peer.broke(fault);
+            fault.status(&self.lease.peer)
+        });
+        if self.walk.as_ref().is_some_and(|walk| !walk.is_between_messages()) {
+            return Err(status);
+        }
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
+    }
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let taken_bytes = std::mem::take(&mut self.unreleased_bytes);
+        if taken_bytes > 0 {
+            // An Err says that the stream is over; what is polled next says it too.
+            let _ = self.stream.flow_control().release_capacity(taken_bytes);
+        }
+        let error = match ready!(self.stream.poll_data(cx)) {
+            Some(Ok(data)) => {
+                self.unreleased_bytes = data.len();
+                if let Some(walk) = &mut self.walk {
+                    // Without a limit there is no fault.
+                    let _ = walk.walk(&data);
+                }
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Some(Err(error)) => Err(error),
+            None => ready!(self.stream.poll_trailers(cx)),
+        };
+        let fault = match error {
+            Ok(Some(trailers)) if self.has_status || trailers.contains_key(Status::GRPC_STATUS) => {
+                self.over = true;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            Ok(_) if self.has_status => {
+                self.over = true;
+                return Poll::Ready(None);
+            }
+            Ok(_) => Fault::NoStatus,
+            Err(error) => Fault::of_stream(&error, self.lease.connection.ended()),
+        };
+        Poll::Ready(Some(self.broke_off(&fault)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || self.has_status && self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

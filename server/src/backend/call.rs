@@ -1,0 +1,94 @@
+//! One call to one backend, from the head of its request to the head of its answer.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
+use h2::RecvStream;
+use http::{Request, Response};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Status, body::Body};
+
+use super::{
+    answer::{self, AnswerBody},
+    fault::Fault,
+    peer::Lease,
+    request_body::{RequestBody, Sending},
+};
+
+/// How a call went wrong before its answer began.
+pub(super) enum Failure {
+    /// The client's request broke off, or broke a rule.
+    Request(Status),
+    /// The backend did not answer. With the request's body, unless it is too long to be sent again.
+    Backend(Fault, RequestBody),
+}
+
+/// Makes a call in the place of `lease`. `head` says everything but where to: see [`super::headers`].
+pub(super) async fn attempt(
+    lease: Lease,
+    head: Request<()>,
+    mut body: RequestBody,
+    inline_trailers: bool,
+) -> Result<Response<Body>, Failure> {
+    let first = body.piece_that_is_there().await.map_err(Failure::Request)?;
+    let lost = |error: &h2::Error| Fault::of_stream(error, lease.connection.ended());
+    let (answer, stream) =
+        match lease.connection.sender().send_request(head, first.is_none() && body.is_end_stream())
+        {
+            Ok(sent) => sent,
+            // The connection went away since it was chosen; nothing was sent.
+            Err(error) => {
+                let fault = match lost(&error) {
+                    Fault::GoneAway(reason) => Fault::GoneAway(reason),
+                    _ => Fault::GoneAway(h2::Reason::NO_ERROR),
+                };
+                return Err(Failure::Backend(fault, body));
+            }
+        };
+    let mut sending = Sending::new(first, body, stream);
+    let (answered, sent) = head_of_answer(answer, &mut sending).await.map_err(Failure::Request)?;
+    let mut answered = match answered {
+        Ok(answered) => answered,
+        Err(error) => {
+            let fault = lost(&error);
+            lease.peer.broke(&fault);
+            return Err(Failure::Backend(fault, sending.into_body()));
+        }
+    };
+    if let Err(fault) = answer::check(&mut answered) {
+        lease.peer.broke(&fault);
+        return Err(Failure::Backend(fault, sending.into_body()));
+    }
+    lease.peer.answered();
+    let mut request = answer::Request::default();
+    if !sent {
+        let fault = request.fault.clone();
+        sending.body_mut().forget();
+        request.sending = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(status) = poll_fn(|cx| sending.poll(cx)).await {
+                // The answer, which is reset by now, tells it.
+                let _ = fault.set(status);
+            }
+        })));
+    }
+    Ok(AnswerBody::wrap(answered, inline_trailers, lease, request))
+}
+
+/// Sends the request and waits for the answer's head; with it, whether all was sent.
+async fn head_of_answer(
+    mut answer: h2::client::ResponseFuture,
+    sending: &mut Sending,
+) -> Result<(Result<Response<RecvStream>, h2::Error>, bool), Status> {
+    let mut sent = false;
+    poll_fn(|cx| {
+        if !sent && let Poll::Ready(outcome) = sending.poll(cx) {
+            outcome?;
+            sent = true;
+        }
+        Pin::new(&mut answer).poll(cx).map(|answered| Ok((answered, sent)))
+    })
+    .await
+}

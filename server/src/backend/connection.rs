@@ -1,0 +1,194 @@
+//! One HTTP/2 connection to a backend.
+//!
+//! It stands on `h2` itself, not on hyper's client: hyper spawns a task or two for each call and sends
+//! the call through a channel, so that its body is sent without anyone polling. Here the call's own
+//! future sends and receives, and a call costs half as much.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Ping, PingPong,
+    client::{Builder, SendRequest},
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use super::{fault::Fault, target::Target};
+
+/// How much of an answer may be on its way to a reader that does not read: for each stream that
+/// stands still, this is what it costs.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// All that HTTP/2 allows. The streams of many clients share a connection, and with a smaller window
+/// a few readers that stopped would hold up all others.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+
+/// How much of a request waits for a backend that does not read.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The largest list of headers, or of trailers, that an answer may have, in bytes.
+const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+
+/// A dead machine sends no FIN. The kernel finds out, after about a minute; it costs the backend
+/// nothing, while gRPC servers close a connection that pings them more often than every five minutes.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How long after an answered ping no other is sent on suspicion: what gRPC servers put up with
+/// (`GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS`, `EnforcementPolicy.MinTime`).
+const PING_PAUSE: Duration = Duration::from_mins(5);
+
+/// A connection that has shown to be one: the backend answered a ping on it.
+pub(super) struct Connection {
+    sender: SendRequest<Bytes>,
+    /// Calls that the backend lets be open at once.
+    max_calls: usize,
+    pub(super) open_calls: AtomicUsize,
+    ended: Arc<OnceLock<Fault>>,
+    suspicion: Arc<Notify>,
+}
+
+impl Connection {
+    /// Connects to `address`.
+    pub(super) async fn open(target: &Target, address: SocketAddr) -> Result<Self, Fault> {
+        let limit = target.connect_timeout;
+        let stream = timeout(limit, TcpStream::connect(address))
+            .await
+            .map_err(|_| Fault::ConnectTimeout(limit))?
+            .and_then(prepare)
+            .map_err(|error| Fault::Connect(Arc::new(error)))?;
+        let spoken = async {
+            match &target.tls {
+                Some(tls) => Self::begin(target, tls.connect(stream).await?).await,
+                None => Self::begin(target, stream).await,
+            }
+        };
+        timeout(limit, spoken).await.map_err(|_| Fault::Silent(limit))?
+    }
+
+    async fn begin(
+        target: &Target,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, Fault> {
+        let not_http2 = |error: h2::Error| match error.get_io() {
+            Some(_) => Fault::Lost(error.to_string().into()),
+            None => Fault::NotHttp2(error.to_string().into()),
+        };
+        let (sender, mut connection) = Builder::new()
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .enable_push(false)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .map_err(not_http2)?;
+        let Some(mut pings) = connection.ping_pong() else {
+            return Err(Fault::NotHttp2("no pings".into()));
+        };
+        // h2 thinks itself connected as soon as it has said hello. The answer to a ping comes after the
+        // backend's settings, and only from a backend that speaks HTTP/2 and is awake.
+        let pong = pings.ping(Ping::opaque());
+        tokio::select! {
+            ended = &mut connection => {
+                ended.map_err(not_http2)?;
+                return Err(Fault::NotHttp2("it closed the connection".into()));
+            }
+            pong = pong => pong.map(drop).map_err(not_http2)?,
+        }
+
+        let ended = Arc::new(OnceLock::new());
+        let suspicion = Arc::new(Notify::new());
+        let max_calls = connection.max_concurrent_send_streams();
+        let watch = watch(pings, Arc::clone(&suspicion), target.keepalive, target.connect_timeout);
+        let end = Arc::clone(&ended);
+        tokio::spawn(async move {
+            let mut connection = connection;
+            let fault = tokio::select! {
+                over = &mut connection => match over {
+                    Ok(()) => Fault::Lost("it was closed".into()),
+                    Err(error) => Fault::Lost(error.to_string().into()),
+                },
+                fault = watch => fault,
+            };
+            // Before the connection is dropped and its streams learn that it is gone.
+            let _ = end.set(fault);
+            drop(connection);
+        });
+        Ok(Self { sender, max_calls, open_calls: AtomicUsize::new(0), ended, suspicion })
+    }
+
+    /// A handle to make one call with.
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.sender.clone()
+    }
+
+    pub(super) fn open_calls(&self) -> usize {
+        self.open_calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether the backend takes another call at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.open_calls() < self.max_calls
+    }
+
+    /// Why it ended, if it did.
+    pub(super) fn ended(&self) -> Option<Fault> {
+        self.ended.get().cloned()
+    }
+
+    /// Finds out whether anyone is still there, and ends the connection if not.
+    pub(super) fn suspect(&self) {
+        self.suspicion.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("open_calls", &self.open_calls).finish_non_exhaustive()
+    }
+}
+
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE / 3);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
+}
+
+/// Pings on suspicion, and as often as the operator wishes; ends when no answer comes in time.
+async fn watch(
+    mut pings: PingPong,
+    suspicion: Arc<Notify>,
+    every: Option<Duration>,
+    patience: Duration,
+) -> Fault {
+    loop {
+        tokio::select! {
+            () = suspicion.notified() => {}
+            () = sleep(every.unwrap_or(Duration::MAX)) => {}
+        }
+        match timeout(patience, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_pong)) => {}
+            // The connection itself tells why.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return Fault::Dead(patience),
+        }
+        if every.is_none() {
+            sleep(PING_PAUSE).await;
+        }
+    }
+}

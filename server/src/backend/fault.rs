@@ -1,0 +1,93 @@
+//! Why a backend did not answer, and the status that a client gets for it: it names the backend and
+//! the reason.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use h2::Reason;
+use http::StatusCode;
+use tonic::{Code, Status};
+
+/// What went wrong between us and a backend.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("its name does not resolve: {0}")]
+    Resolve(Arc<std::io::Error>),
+    #[error("its name resolves to no address")]
+    NoAddress,
+    #[error("cannot connect: {0}")]
+    Connect(Arc<std::io::Error>),
+    #[error("cannot connect within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(Arc<std::io::Error>),
+    #[error("it chose no HTTP/2 in the TLS handshake, which gRPC needs")]
+    NoAlpn,
+    #[error("it does not speak HTTP/2: {0}")]
+    NotHttp2(Arc<str>),
+    #[error("it accepted the connection and then said nothing for {0:?}")]
+    Silent(Duration),
+    #[error("it gave no sign of life for {0:?}")]
+    Dead(Duration),
+    #[error("the connection was lost: {0}")]
+    Lost(Arc<str>),
+    #[error("it closed the connection before it took the call ({0})")]
+    GoneAway(Reason),
+    #[error("it reset the call: {0}")]
+    Reset(Reason),
+    #[error("it answered HTTP {0}, which is no gRPC")]
+    Http(StatusCode),
+    #[error("it answered with the content type {0:?}, which is no gRPC")]
+    ContentType(Arc<str>),
+    #[error("its answer ended without a grpc-status")]
+    NoStatus,
+    #[error("its health check says {0}")]
+    Unhealthy(Arc<str>),
+    #[error("it did not answer a health check within {0:?}")]
+    HealthTimeout(Duration),
+}
+
+impl Fault {
+    /// What an HTTP/2 error of a call's stream means. `lost` is why the connection ended, where that is
+    /// known: the stream itself only knows that it did.
+    pub(super) fn of_stream(error: &h2::Error, lost: Option<Self>) -> Self {
+        match error.reason() {
+            Some(reason) if error.is_reset() => Self::Reset(reason),
+            Some(reason) if error.is_go_away() && error.is_remote() => Self::GoneAway(reason),
+            _ => lost.unwrap_or_else(|| Self::Lost(error.to_string().into())),
+        }
+    }
+
+    /// Whether the backend says that it did not begin the call, so that it may be made again elsewhere.
+    /// <https://www.rfc-editor.org/rfc/rfc9113#section-8.7>
+    pub(super) const fn is_unseen(&self) -> bool {
+        matches!(self, Self::GoneAway(_) | Self::Reset(Reason::REFUSED_STREAM))
+    }
+
+    /// The code of an HTTP/2 error:
+    /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>, and of an HTTP status:
+    /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
+    fn code(&self) -> Code {
+        match self {
+            Self::Reset(Reason::REFUSED_STREAM) => Code::Unavailable,
+            Self::Reset(Reason::CANCEL) => Code::Cancelled,
+            Self::Reset(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+            Self::Reset(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
+            Self::Reset(_) | Self::NoStatus => Code::Internal,
+            Self::Http(status) => match status.as_u16() {
+                400 => Code::Internal,
+                401 => Code::Unauthenticated,
+                403 => Code::PermissionDenied,
+                404 => Code::Unimplemented,
+                429 | 502 | 503 | 504 => Code::Unavailable,
+                _ => Code::Unknown,
+            },
+            Self::ContentType(_) => Code::Unknown,
+            _ => Code::Unavailable,
+        }
+    }
+
+    /// The status for a call to `backend`.
+    pub(super) fn status(&self, backend: &impl fmt::Display) -> Status {
+        Status::new(self.code(), format!("backend {backend}: {self}"))
+    }
+}

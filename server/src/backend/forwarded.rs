@@ -1,0 +1,216 @@
+//! Where a call came from, as a backend is told: `x-forwarded-*`, `forwarded` (RFC 7239), `via` (RFC
+//! 9110, section 7.6.3) and `traceparent` (W3C Trace Context).
+//!
+//! What a client says of these itself is believed, and added to, only if it is a proxy that the
+//! operator trusts; from anyone else it is removed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::ConnectInfo;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Version, header};
+use ipnet::IpNet;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// What only a trusted proxy may say.
+const CLAIMS: [HeaderName; 9] = [
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+    header::FORWARDED,
+    header::VIA,
+    TRACEPARENT,
+    HeaderName::from_static("tracestate"),
+];
+
+/// Who is at the other end of the connection that a call came by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    ip: Option<IpAddr>,
+    is_trusted: bool,
+    is_tls: bool,
+}
+
+impl Client {
+    /// Who sent a request with these extensions.
+    pub(super) fn of(extensions: &Extensions, trusted: &[IpNet]) -> Self {
+        let peer = extensions.get().map(|ConnectInfo::<SocketAddr>(peer)| peer);
+        let ip = peer.map(|peer| peer.ip().to_canonical());
+        let is_trusted = ip.is_some_and(|ip| trusted.iter().any(|network| network.contains(&ip)));
+        Self { ip, is_trusted, is_tls: false }
+    }
+}
+
+/// Says in `headers` where the call came from; `authority` as the request's URI has it.
+pub(super) fn set(
+    headers: &mut HeaderMap,
+    client: &Client,
+    version: Version,
+    authority: Option<&str>,
+) {
+    if !client.is_trusted {
+        for name in &CLAIMS {
+            headers.remove(name);
+        }
+    }
+    let scheme = if client.is_tls { "https" } else { "http" };
+    let host = authority.map(ToOwned::to_owned).or_else(|| text(headers, &header::HOST));
+    let mut element = format!("proto={scheme}");
+    if let Some(host) = &host {
+        // Quotes and backslashes are in no host name; whoever sends them gets none.
+        if !host.contains(['"', '\\']) {
+            element = format!("host=\"{host}\";{element}");
+        }
+    }
+    if let Some(ip) = client.ip {
+        add(headers, FORWARDED_FOR, &ip.to_string());
+        element = match ip {
+            IpAddr::V4(ip) => format!("for={ip};{element}"),
+            IpAddr::V6(ip) => format!("for=\"[{ip}]\";{element}"),
+        };
+    }
+    add(headers, header::FORWARDED, &element);
+    let received = if version < Version::HTTP_2 { "1.1 runnel" } else { "2.0 runnel" };
+    add(headers, header::VIA, received);
+    // The first proxy knows these best.
+    for (name, value) in [(FORWARDED_PROTO, Some(scheme)), (FORWARDED_HOST, host.as_deref())] {
+        if let Some(value) = value.filter(|_| !headers.contains_key(&name)) {
+            add(headers, name, value);
+        }
+    }
+    if !headers.get(TRACEPARENT).is_some_and(is_traceparent) {
+        headers.remove("tracestate");
+        if let Ok(value) = HeaderValue::try_from(new_traceparent()) {
+            headers.insert(TRACEPARENT, value);
+        }
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
+}
+
+/// Adds an element to a header that is a list. Several lines become one, which many readers expect.
+fn add(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let lines = headers.get_all(&name);
+    let lines = lines.iter().filter_map(|line| line.to_str().ok()).chain([element]);
+    let list = lines.collect::<Vec<_>>().join(", ");
+    if let Ok(value) = HeaderValue::try_from(list) {
+        headers.insert(name, value);
+    }
+}
+
+/// Version 00: <https://www.w3.org/TR/trace-context/#traceparent-header>. Later versions begin like it.
+fn is_traceparent(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    let is_hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |part: &[u8]| is_hex(part) && part.iter().any(|b| *b != b'0');
+    let (Some(head), rest) = (value.get(..55), value.get(55..).unwrap_or_default()) else {
+        return false;
+    };
+    let version = &head[..2];
+    let dashes = [2, 35, 52].iter().all(|at| head[*at] == b'-');
+    let ends = if version == b"00" { rest.is_empty() } else { matches!(rest, [] | [b'-', ..]) };
+    dashes
+        && ends
+        && is_hex(version)
+        && version != b"ff"
+        && is_id(&head[3..35])
+        && is_id(&head[36..52])
+        && is_hex(&head[53..55])
+}
+
+/// The beginning of a trace. It says "sampled", because a backend that decides by its parent would
+/// otherwise record nothing of what it records without us.
+fn new_traceparent() -> String {
+    let (trace, parent) = (fastrand::u128(1..), fastrand::u64(1..));
+    format!("00-{trace:032x}-{parent:016x}-01")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(ip: &str, trusted: &[&str]) -> Client {
+        let mut extensions = Extensions::new();
+        extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
+        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Client::of(&extensions, &trusted)
+    }
+
+    fn told(client: &Client, sent: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, value.parse().unwrap());
+        }
+        set(&mut headers, client, Version::HTTP_2, Some("front.example"));
+        headers
+    }
+
+    const CLAIMED: [(&str, &str); 6] = [
+        ("x-forwarded-for", "203.0.113.1"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "for=203.0.113.1"),
+        ("via", "1.1 edge"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"),
+        ("tracestate", "vendor=1"),
+    ];
+
+    #[test]
+    fn what_a_client_claims_is_replaced_by_what_is_seen() {
+        let headers = told(&client("192.0.2.7", &[]), &CLAIMED);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "front.example");
+        assert_eq!(headers["forwarded"], "for=192.0.2.7;host=\"front.example\";proto=http");
+        assert_eq!(headers["via"], "2.0 runnel");
+        assert!(is_traceparent(&headers["traceparent"]));
+        assert_ne!(headers["traceparent"], CLAIMED[4].1);
+        assert!(!headers.contains_key("tracestate"));
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_says_is_added_to() {
+        let proxy = client("::ffff:10.1.2.3", &["10.0.0.0/8"]);
+        let headers = told(&proxy, &CLAIMED);
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.1, 10.1.2.3");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        let forwarded = "for=203.0.113.1, for=10.1.2.3;host=\"front.example\";proto=http";
+        assert_eq!(headers["forwarded"], forwarded);
+        assert_eq!(headers["via"], "1.1 edge, 2.0 runnel");
+        assert_eq!(headers["traceparent"], CLAIMED[4].1);
+        assert_eq!(headers["tracestate"], "vendor=1");
+    }
+
+    #[test]
+    fn an_ipv6_address_is_quoted_where_rfc_7239_wants_it() {
+        let headers = told(&client("2001:db8::1", &[]), &[]);
+        assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
+        let forwarded = "for=\"[2001:db8::1]\";host=\"front.example\";proto=http";
+        assert_eq!(headers["forwarded"], forwarded);
+    }
+
+    #[test]
+    fn a_malformed_traceparent_is_replaced() {
+        let good = CLAIMED[4].1;
+        let is = |text: &str| is_traceparent(&text.parse().unwrap());
+        assert!(is(good));
+        assert!(is(&format!("01{}-more", &good[2..])), "a later version");
+        for bad in [
+            String::new(),
+            good[..54].to_owned(),
+            format!("{good}-more"),
+            good.to_uppercase(),
+            format!("ff{}", &good[2..]),
+            good.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            good.replace("b7ad6b7169203331", &"0".repeat(16)),
+        ] {
+            assert!(!is(&bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The head of a call as a backend gets it: all metadata as it came, without what concerns only the
+//! client's connection, and with the time that is left.
+
+use std::time::Duration;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request, uri,
+};
+use tokio::time::Instant;
+
+use super::{
+    forwarded::{self, Client},
+    target::Target,
+};
+use crate::rpc::deadline::{GRPC_TIMEOUT, parse_timeout};
+
+/// RFC 9110, section 7.6.1.
+const CONNECTION_HEADERS: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes the headers that concern one connection only, those that `Connection` names included.
+pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&CONNECTION_HEADERS) {
+        headers.remove(name);
+    }
+}
+
+/// What stays the same for every attempt at a call.
+pub(super) struct Head {
+    path: uri::PathAndQuery,
+    headers: HeaderMap,
+    deadline: Option<Instant>,
+}
+
+impl Head {
+    /// The head of a call that has just come from `client`.
+    pub(super) fn new(parts: request::Parts, client: &Client) -> Self {
+        let request::Parts { uri, mut headers, version, .. } = parts;
+        let host = uri.authority().map(|authority| authority.as_str().to_owned());
+        forwarded::set(&mut headers, client, version, host.as_deref());
+        strip_connection_headers(&mut headers);
+        // The body's length may be that of base64; `host` is the backend's own; the others were set by
+        // the layers around us.
+        for name in [header::CONTENT_LENGTH, header::HOST, header::ACCEPT, header::ACCEPT_ENCODING]
+        {
+            headers.remove(name);
+        }
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        let timeout = headers.get(GRPC_TIMEOUT).and_then(|timeout| parse_timeout(timeout).ok());
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let path = uri.into_parts().path_and_query;
+        let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+        Self { path, headers, deadline }
+    }
+
+    /// The head of a call that we make ourselves.
+    pub(super) fn of_our_own(parts: request::Parts) -> Self {
+        let path = parts.uri.into_parts().path_and_query;
+        let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+        Self { path, headers: parts.headers, deadline: None }
+    }
+
+    /// The request for one attempt; `last` when there will be no other.
+    pub(super) fn request(&mut self, target: &Target, last: bool) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = towards(target, self.path.clone());
+        *request.headers_mut() =
+            if last { std::mem::take(&mut self.headers) } else { self.headers.clone() };
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            request.headers_mut().insert(GRPC_TIMEOUT, timeout_value(left));
+        }
+        request
+    }
+}
+
+fn towards(target: &Target, path: uri::PathAndQuery) -> Uri {
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(target.url.scheme());
+    parts.authority = Some(target.url.authority().clone());
+    parts.path_and_query = Some(path);
+    // All three are there, which is all that could be wrong.
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+/// A duration in the finest unit that says it in eight digits.
+/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
+fn timeout_value(duration: Duration) -> HeaderValue {
+    let units =
+        [(duration.as_nanos(), 'n'), (duration.as_micros(), 'u'), (duration.as_millis(), 'm')];
+    let seconds = u128::from(duration.as_secs());
+    let rest = [(seconds, 'S'), (seconds / 60, 'M'), (seconds / 3600, 'H')];
+    let mut fitting = units.into_iter().chain(rest).filter(|(amount, _)| *amount < 100_000_000);
+    let (amount, unit) = fitting.next().unwrap_or((99_999_999, 'H'));
+    // Digits and a letter are a header value.
+    HeaderValue::try_from(format!("{amount}{unit}"))
+        .unwrap_or_else(|_| HeaderValue::from_static("0n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_one_connection_is_removed_and_nothing_else() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Mine"),
+            ("connection", "x-too"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("x-mine", "1"),
+            ("x-too", "1"),
+            ("x-stays", "1"),
+            ("x-stays", "2"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        strip_connection_headers(&mut headers);
+        let left = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        assert_eq!(left.collect::<Vec<_>>(), [("x-stays", "1"), ("x-stays", "2")]);
+    }
+
+    #[test]
+    fn a_timeout_has_the_finest_unit_that_fits() {
+        let value = |duration| timeout_value(duration).to_str().unwrap().to_owned();
+        assert_eq!(value(Duration::ZERO), "0n");
+        assert_eq!(value(Duration::from_nanos(99_999_999)), "99999999n");
+        assert_eq!(value(Duration::from_millis(100)), "100000u");
+        assert_eq!(value(Duration::from_secs(100)), "100000m");
+        assert_eq!(value(Duration::from_hours(28)), "100800S");
+        assert_eq!(value(Duration::MAX), "99999999H");
+        for text in ["1n", "100000u", "100000m", "99999999S", "99999999M", "99999999H"] {
+            let duration = parse_timeout(&text.parse().unwrap()).unwrap();
+            assert_eq!(parse_timeout(&timeout_value(duration)).unwrap(), duration, "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The other way to answer: every call, of any service and method, is forwarded to a gRPC backend.
+//! Nothing is decoded: messages, metadata and trailers pass as they are.
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`url`] | where a backend is |
+//! | `target` | one backend as configured: how to resolve its name and connect |
+//! | `tls` | TLS to it |
+//! | `pool` | all addresses of all backends, and the choice among them |
+//! | `peer` | one address: its connections, and whether it is up |
+//! | `health` | asks it, through `grpc.health.v1` |
+//! | `connection` | one HTTP/2 connection |
+//! | `call` | one call on it, from head to head |
+//! | `headers`, `forwarded` | the head of a call, as the backend gets it |
+//! | `request_body`, `answer` | the bodies, one each way |
+//! | `fault` | what can go wrong, and the status it becomes |
+
+mod answer;
+mod call;
+mod connection;
+mod fault;
+mod forwarded;
+mod headers;
+mod health;
+mod peer;
+mod pool;
+mod request_body;
+mod target;
+mod tls;
+pub mod url;
+
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use ipnet::IpNet;
+use tokio_rustls::rustls;
+use tonic::{Status, body::Body};
+use tower::Service;
+
+pub use self::url::BackendUrl;
+use self::{
+    call::Failure, forwarded::Client, headers::Head, pool::Pool, request_body::RequestBody,
+    target::Target, tls::Tls,
+};
+use crate::{config::BackendConfig, readiness::Readiness, rpc::normalize::Protocol};
+
+/// Why calls cannot be forwarded as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// A file is not there, or is no PEM.
+    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
+    Pem(PathBuf, rustls::pki_types::pem::Error),
+    /// A certificate or a key is none, or they do not belong together.
+    #[error("the certificates for the backend cannot be used: {0}")]
+    Certificate(#[from] rustls::Error),
+    /// Nobody to trust.
+    #[error("the system has no root certificates ({0}); --backend-ca names a file with some")]
+    NoSystemRoots(String),
+    /// Neither a name nor an address.
+    #[error("{0:?} is no name that a certificate could have")]
+    ServerName(String),
+}
+
+/// Forwards calls. Clones share their connections; the last one that is dropped ends them.
+#[derive(Clone)]
+pub struct Backend {
+    pool: Arc<Pool>,
+    trusted_proxies: Arc<[IpNet]>,
+}
+
+impl Backend {
+    /// Begins to connect to the backends of `config`, and to tell `readiness` of their health. None of
+    /// them needs to be there yet.
+    pub fn start(config: &BackendConfig, readiness: Readiness) -> Result<Self, BackendError> {
+        let targets = config.urls().into_iter().map(|url| {
+            let tls = url.is_tls().then(|| Tls::new(&url, config)).transpose()?;
+            Ok(Arc::new(Target {
+                url,
+                tls,
+                connect_timeout: config.backend_connect_timeout,
+                keepalive: config.keepalive(),
+            }))
+        });
+        let targets = targets.collect::<Result<Vec<_>, BackendError>>()?;
+        let intervals = pool::Intervals {
+            resolve: config.backend_resolve_interval,
+            health: config.backend_health_interval,
+        };
+        let pool = Pool::start(targets, intervals, config.backend_connect_timeout, readiness);
+        Ok(Self { pool: Arc::new(pool), trusted_proxies: config.trusted_proxies.as_slice().into() })
+    }
+
+    /// Forwards a call; one that its backend never began is made once more, elsewhere if there is an
+    /// elsewhere.
+    async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let (parts, body) = request.into_parts();
+        let inline_trailers = parts.extensions.get() != Some(&Protocol::Grpc);
+        let client = Client::of(&parts.extensions, &self.trusted_proxies);
+        let mut head = Head::new(parts, &client);
+        let mut body = RequestBody::new(body);
+
+        let mut failed_at = None;
+        loop {
+            let lease = self.pool.lease(failed_at.as_ref()).await?;
+            let peer = Arc::clone(&lease.peer);
+            let is_retry = failed_at.is_some();
+            let request = head.request(&peer.target, is_retry);
+            match call::attempt(lease, request, body, inline_trailers).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Request(status)) => return Err(status),
+                Err(Failure::Backend(fault, mut sent)) => {
+                    if is_retry || !fault.is_unseen() || !sent.rewind() {
+                        return Err(fault.status(&peer));
+                    }
+                    failed_at = Some(peer);
+                    body = sent;
+                }
+            }
+        }
+    }
+}
+
+impl Service<Request<Body>> for Backend {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let backend = self.clone();
+        Box::pin(
+            async move { Ok(backend.forward(request).await.unwrap_or_else(Status::into_http)) },
+        )
+    }
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backend").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! The body of a call on its way to a backend. What was sent is remembered as long as it is little, so
+//! that a call which its backend never began can be made again elsewhere.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::SendStream;
+use http_body::Body as _;
+use tonic::{Status, body::Body};
+
+/// How much of a body is remembered. The bytes are shared with what is sent, never copied.
+const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// A body that can be read again from its beginning, as long as it has not grown too long for that.
+pub(super) struct RequestBody {
+    inner: Body,
+    /// What has come, from the beginning; None when it was too much.
+    seen: Option<Vec<Bytes>>,
+    seen_bytes: usize,
+    /// How many of those were read since the last rewinding.
+    read: usize,
+}
+
+impl RequestBody {
+    pub(super) fn new(inner: Body) -> Self {
+        Self { inner, seen: Some(Vec::new()), seen_bytes: 0, read: 0 }
+    }
+
+    /// Begins again from the beginning; false if that cannot be done any more.
+    pub(super) fn rewind(&mut self) -> bool {
+        self.read = 0;
+        self.seen.is_some()
+    }
+
+    /// Remembers nothing any more.
+    pub(super) fn forget(&mut self) {
+        if self.read == self.seen.as_ref().map_or(0, Vec::len) {
+            self.seen = None;
+            self.read = 0;
+        }
+    }
+
+    /// The next piece, if it is there already: then it goes out in one write with the head.
+    pub(super) async fn piece_that_is_there(&mut self) -> Result<Option<Bytes>, Status> {
+        let piece = poll_fn(|cx| Poll::Ready(self.poll_piece(cx))).await;
+        match piece {
+            Poll::Ready(piece) => piece.transpose(),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.read == self.seen.as_ref().map_or(0, Vec::len) && self.inner.is_end_stream()
+    }
+
+    /// The next piece, which is never empty.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if let Some(piece) = self.seen.as_ref().and_then(|seen| seen.get(self.read)) {
+            self.read += 1;
+            return Poll::Ready(Some(Ok(piece.clone())));
+        }
+        loop {
+            let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            // A request of gRPC has no trailers.
+            match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
+                Some(Ok(Ok(piece))) if !piece.is_empty() => {
+                    self.remember(&piece);
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(fault)) => return Poll::Ready(Some(Err(fault))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn remember(&mut self, piece: &Bytes) {
+        let Some(seen) = &mut self.seen else {
+            return;
+        };
+        self.seen_bytes += piece.len();
+        if self.seen_bytes > REPLAY_LIMIT_BYTES {
+            self.seen = None;
+            self.read = 0;
+        } else {
+            seen.push(piece.clone());
+            self.read += 1;
+        }
+    }
+}
+
+/// Sends a body on a stream, as fast as the backend takes it.
+pub(super) struct Sending {
+    body: RequestBody,
+    /// Read ahead of the stream's beginning.
+    first: Option<Bytes>,
+    stream: SendStream<Bytes>,
+}
+
+impl Sending {
+    /// Sends `first` and the rest of `body`.
+    pub(super) fn new(first: Option<Bytes>, body: RequestBody, stream: SendStream<Bytes>) -> Self {
+        Self { body, first, stream }
+    }
+
+    /// Ready when everything is sent, or the backend wants no more: its answer then says why. An Err is
+    /// the client's fault.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        loop {
+            self.stream.reserve_capacity(1);
+            while self.stream.capacity() == 0 {
+                match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(Ok(())),
+                }
+            }
+            if self.stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let piece = match self.first.take() {
+                Some(piece) => Some(Ok(piece)),
+                None => ready!(self.body.poll_piece(cx)),
+            };
+            let (piece, is_last) = match piece {
+                Some(Ok(piece)) => (piece, self.body.is_end_stream()),
+                Some(Err(fault)) => {
+                    self.stream.send_reset(h2::Reason::CANCEL);
+                    return Poll::Ready(Err(fault));
+                }
+                None => (Bytes::new(), true),
+            };
+            // An Err says that the stream is over, which its answer tells better.
+            if self.stream.send_data(piece, is_last).is_err() || is_last {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    pub(super) fn body_mut(&mut self) -> &mut RequestBody {
+        &mut self.body
+    }
+
+    pub(super) fn into_body(self) -> RequestBody {
+        self.body
+    }
+}

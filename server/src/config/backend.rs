@@ -1,0 +1,228 @@
+//! The gRPC backends that calls are forwarded to.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::backend::url::{BackendUrl, DEFAULT_PORT};
+
+/// Where calls are forwarded to, and how; with no backend, the server answers them itself.
+#[derive(Args, Clone, Debug)]
+pub struct BackendConfig {
+    /// A gRPC server to forward every call to, http://HOST:PORT or, with TLS, https://HOST:PORT; may be
+    /// given several times. Each address of each name takes its share of the calls.
+    #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
+    pub backend: Vec<BackendUrl>,
+
+    /// The host of a backend without TLS, as the compose file of the original has it; --backend goes
+    /// before it.
+    #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host, default_value = "")]
+    pub backend_host: BackendHost,
+
+    /// The port that goes with --backend-host.
+    #[arg(
+        long,
+        env = "BACKEND_PORT",
+        value_name = "PORT",
+        value_parser = port,
+        default_value_t = DEFAULT_PORT
+    )]
+    pub backend_port: u16,
+
+    /// A PEM file with the certificates that a backend's own must come from, in place of the system's.
+    #[arg(long, env = "RUNNEL_BACKEND_CA", value_name = "FILE")]
+    pub backend_ca: Option<PathBuf>,
+
+    /// A PEM file with the certificate, and what it comes from, that we show to a backend.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "backend_client_key"
+    )]
+    pub backend_client_cert: Option<PathBuf>,
+
+    /// A PEM file with the private key of that certificate.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "backend_client_cert"
+    )]
+    pub backend_client_key: Option<PathBuf>,
+
+    /// The name that a backend's certificate must have, in place of the one in its URL.
+    #[arg(long, env = "RUNNEL_BACKEND_SERVER_NAME", value_name = "NAME")]
+    pub backend_server_name: Option<String>,
+
+    /// How long a call may wait for a connection to a backend, and a backend for its health check.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_CONNECT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = humantime::parse_duration
+    )]
+    pub backend_connect_timeout: Duration,
+
+    /// How often connections to backends are pinged; 0s for only when a health check fails. Most gRPC
+    /// servers take offence at anything below 5m.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_KEEPALIVE",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = humantime::parse_duration
+    )]
+    pub backend_keepalive: Duration,
+
+    /// How often the health of each backend address is asked for.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = interval
+    )]
+    pub backend_health_interval: Duration,
+
+    /// How often the backends' names are resolved again.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = interval
+    )]
+    pub backend_resolve_interval: Duration,
+
+    /// The address of a proxy in front of us, or a network of them (10.0.0.0/8), whose x-forwarded-*,
+    /// forwarded, via and traceparent headers reach the backend; may be given several times.
+    #[arg(
+        long = "trusted-proxy",
+        env = "RUNNEL_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A host that may not be given.
+pub(super) type BackendHost = Option<String>;
+
+impl BackendConfig {
+    /// Every backend; none if the server is to answer itself.
+    pub(crate) fn urls(&self) -> Vec<BackendUrl> {
+        if self.backend.is_empty() {
+            let host = self.backend_host.as_deref();
+            // The host was checked when it was parsed.
+            host.and_then(|host| BackendUrl::plain(host, self.backend_port).ok())
+                .into_iter()
+                .collect()
+        } else {
+            self.backend.clone()
+        }
+    }
+
+    /// How often connections are pinged; None for only when they are suspect.
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
+        Some(self.backend_keepalive).filter(|interval| !interval.is_zero())
+    }
+}
+
+impl Default for BackendConfig {
+    fn default() -> Self {
+        Self {
+            backend: Vec::new(),
+            backend_host: None,
+            backend_port: DEFAULT_PORT,
+            backend_ca: None,
+            backend_client_cert: None,
+            backend_client_key: None,
+            backend_server_name: None,
+            backend_connect_timeout: Duration::from_secs(5),
+            backend_keepalive: Duration::ZERO,
+            backend_health_interval: Duration::from_secs(10),
+            backend_resolve_interval: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+fn host(text: &str) -> Result<BackendHost, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = BackendUrl::plain(text, DEFAULT_PORT);
+    url.map(|_| Some(text.to_owned())).map_err(|_| "a host is a name or an address".to_owned())
+}
+
+/// In a pod beside a service named `backend`, Kubernetes sets `BACKEND_PORT=tcp://10.0.0.1:50051`.
+fn port(text: &str) -> Result<u16, String> {
+    let number = text.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':'));
+    let number = number.map_or(text, |(_, port)| port);
+    let port = number.parse::<u16>().ok().filter(|port| *port != 0);
+    port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if interval.is_zero() => Err("it must be longer than nothing".to_owned()),
+        Ok(interval) => Ok(interval),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| "a network is an address, or an address and /BITS".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_may_be_as_kubernetes_writes_it() {
+        assert_eq!(port("50051"), Ok(50051));
+        assert_eq!(port("tcp://10.0.0.1:50052"), Ok(50052));
+        assert_eq!(port("tcp://[fd00::1]:50053"), Ok(50053));
+        for bad in ["", "0", "65536", "-1", "http", "tcp://10.0.0.1"] {
+            assert!(port(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_two_names_of_the_original_mean_a_backend() {
+        let named = |host: &str| BackendConfig {
+            backend_host: super::host(host).unwrap(),
+            backend_port: 7,
+            ..BackendConfig::default()
+        };
+        let urls = |config: &BackendConfig| {
+            config.urls().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(urls(&named("backend")), ["http://backend:7"]);
+        assert_eq!(urls(&named("")), [""; 0]);
+        let both =
+            BackendConfig { backend: vec!["http://other:1".parse().unwrap()], ..named("backend") };
+        assert_eq!(urls(&both), ["http://other:1"]);
+        assert!(super::host("not a host").is_err());
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_an_address_or_a_network() {
+        for (text, parsed) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::1", "2001:db8::1/128"),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), Ok(parsed));
+        }
+        for bad in ["", "10.0.0.0/33", "proxy"] {
+            assert!(network(bad).is_err(), "{bad:?}");
+        }
+    }
+}
