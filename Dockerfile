@@ -7,10 +7,10 @@
 ARG RUST_IMAGE=rust:1.95-bookworm
 
 FROM ${RUST_IMAGE} AS build
-# npm brings wasm-opt (Debian's is too old for today's rustc). The compiler is the one the image came
-# with, whatever its name: rustup would fetch another if its default were a different one.
+# npm brings wasm-opt (Debian's is too old for today's rustc), musl-tools a C compiler for musl. rustc is
+# the one the image came with, whatever its name: rustup would fetch another if its default differed.
 RUN apt-get update -q \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nodejs npm \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends musl-tools nodejs npm \
  && rm -rf /var/lib/apt/lists/* \
  && rustup default "$(rustup toolchain list | sed 's/ .*//;q')"
 WORKDIR /src

@@ -9,6 +9,10 @@ use runnel::{
 };
 use tokio::net::TcpListener;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit codes: 0 clean, 1 failure, 2 bad usage (clap's own).
 fn main() -> ExitCode {
     let (command, config) = Cli::parse().into_command();

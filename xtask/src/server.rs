@@ -1,6 +1,7 @@
 //! The server: one release binary with the page inside, and how it is started.
 
 use std::{
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -10,8 +11,9 @@ use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use crate::{
+    debian,
     tools::compiler,
-    workspace::{Workspace, run_tool, step},
+    workspace::{Workspace, run_tool, step, which},
 };
 
 /// Builds `release/runnel` from the sources and from `dist/`; returns its path.
@@ -21,6 +23,7 @@ pub(crate) fn build(workspace: &Workspace, target: Option<&str>) -> Result<PathB
     let mut flags = Vec::new();
     if let Some(triple) = target {
         compiler::ensure_target(workspace, triple)?;
+        ensure_c_compiler(workspace, triple)?;
         folder.push(triple);
         flags.extend(["--target", triple]);
     }
@@ -33,6 +36,24 @@ pub(crate) fn build(workspace: &Workspace, target: Option<&str>) -> Result<PathB
     let binary = folder.join("release").join(if windows { "runnel.exe" } else { "runnel" });
     anyhow::ensure!(binary.is_file(), "cargo built no {}", binary.display());
     Ok(binary)
+}
+
+/// For musl some crates need a C compiler of its own (the cryptography, the allocator).
+fn ensure_c_compiler(workspace: &Workspace, triple: &str) -> Result<()> {
+    let found = || which("musl-gcc").is_some();
+    let chosen = env::var_os(format!("CC_{}", triple.replace('-', "_"))).is_some();
+    if !triple.ends_with("-musl") || chosen || found() {
+        return Ok(());
+    }
+    if debian::can_install(&workspace.shell) {
+        debian::install(&workspace.shell, &["musl-tools"])?;
+    }
+    anyhow::ensure!(
+        found(),
+        "a static server needs musl-gcc, which is not on PATH; on Debian and Ubuntu:\n  \
+         sudo apt-get install musl-tools"
+    );
+    Ok(())
 }
 
 /// Becomes the server, so that signals and the exit code are its own.
