@@ -103,8 +103,7 @@ pub async fn serve(
     if !config.backend.urls().is_empty() {
         let readiness = Readiness::default();
         let backend = Backend::start(&config.backend, readiness.clone())?;
-        let answering =
-            Answering { service: backend, names: Vec::new(), methods: Methods::default() };
+        let answering = Answering { service: backend, names: None, methods: Methods::default() };
         return run(listeners.into(), answering, &config, readiness, shutdown, async {}).await;
     }
     let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
@@ -139,7 +138,7 @@ pub async fn serve_services(
         .add_service(health_service)
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
-    let (names, methods) = (services.names(), services.methods()?);
+    let (names, methods) = (Some(services.names()), services.methods()?);
     let answering = Answering { service: services.into_dispatch(), names, methods };
     let draining = async {
         for name in &watched {
@@ -152,7 +151,7 @@ pub async fn serve_services(
 /// Who answers calls, and what is known of their methods.
 struct Answering<S> {
     service: S,
-    names: Vec<&'static str>,
+    names: Option<Vec<&'static str>>,
     methods: Methods,
 }
 
@@ -176,7 +175,7 @@ where
     let (drain, metrics) = (Drain::default(), Metrics::new()?);
     let call_metrics = CallMetrics::register(metrics.registry(), &methods)?;
     let rpc = rpc::layers(service, methods, config.limits(), drain.clone(), call_metrics);
-    let app = router::router(&names, rpc);
+    let app = router::router(names.as_deref(), rpc);
 
     let Listeners { public, admin } = listeners;
     // First, so that the line about the public port means that all of it is there.

@@ -1,7 +1,7 @@
 //! Who answers: an RPC goes through [`crate::rpc`]'s layers to a service, anything else to the page.
 
 use axum::{Router, body::Body, extract::Request};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use tower::ServiceExt as _;
 
 use crate::{
@@ -9,22 +9,31 @@ use crate::{
     ui,
 };
 
-/// The whole of what the public port answers. `services` are the names of those that are known.
+/// The whole of what the public port answers. `services` are the names of those there are; None if that
+/// is not for us to know.
 ///
 /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
 /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
-pub(crate) fn router(services: &[&str], rpc: Rpc) -> Router {
+pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc) -> Router {
     let mut router = Router::new();
-    for name in services {
+    for name in services.unwrap_or_default() {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());
     }
+    let any_service = services.is_none();
     router.fallback(async move |request: Request| {
-        if is_grpc(request.headers()) {
+        if is_grpc(request.headers()) || any_service && looks_like_a_call(&request) {
             rpc.oneshot(request).await.map(|response| response.map(Body::new))
         } else {
             Ok(ui::respond(&request))
         }
     })
+}
+
+/// Whether a request might be for a method, were its content type another one: the page takes no POST.
+fn looks_like_a_call(request: &Request) -> bool {
+    let path = request.uri().path();
+    let names = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    request.method() == Method::POST && names.is_some_and(|(_, method)| !method.contains('/'))
 }
 
 /// Whether a request calls itself gRPC or gRPC-Web, of whatever subtype.

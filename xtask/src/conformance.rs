@@ -27,8 +27,8 @@ const SUITE_VERSION: &str = "1.0.7";
 /// new version without some, fewer would pass in silence.
 const SERVER_CASES: u64 = 742;
 
-// `client` and `backend` belong here too: each a program of `tests/conformance`, a YAML file beside
-// it and a number of cases.
+// `client` belongs here too: a program of `tests/conformance`, a YAML file beside it and a number of
+// cases.
 /// What the suite is to test, or to lend.
 #[derive(Subcommand)]
 pub(crate) enum What {
@@ -44,6 +44,15 @@ pub(crate) enum What {
         #[arg(last = true, value_name = "SUITE ARGS", allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Test the server as a front: the same cases, with the suite's service in a backend behind it.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask conformance backend\n  \
+        cargo xtask conformance backend -- --run '**/unary/no-request' --trace")]
+    Backend {
+        /// Arguments for `connectconformance`; see its `--help`.
+        #[arg(last = true, value_name = "SUITE ARGS", allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Print the folder of the suite's protos.
     ///
     /// With `CONFORMANCE_PROTOS` set to it, cargo and rust-analyzer see the code that needs them.
@@ -55,26 +64,37 @@ pub(crate) fn run(workspace: &Workspace, what: What) -> Result<ExitCode> {
     let go = Go::find(workspace)?;
     let protos = go.module(SUITE, SUITE_VERSION)?.join("proto");
     match what {
-        What::Server { args } => {
-            let runner = go.program(&format!("{SUITE}/cmd/connectconformance"), SUITE_VERSION)?;
-            let server = build(workspace, &protos, "conformance-server")?;
-            // Whoever chooses cases knows how many.
-            let expected = args.is_empty().then_some(SERVER_CASES);
-            let mut suite = Command::new(runner);
-            suite
-                .args(["--mode", "server", "--conf"])
-                .arg(workspace.root.join("tests/conformance/server.yaml"))
-                .args(args)
-                .arg("--")
-                .arg(server);
-            step("conformance suite: server");
-            judge(&mut suite, expected)
-        }
+        What::Server { args } => server(workspace, &go, &protos, args, &[]),
+        What::Backend { args } => server(workspace, &go, &protos, args, &["--behind-front"]),
         What::Protos => {
             println!("{}", protos.display());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Tests `conformance-server`, started with `server_args`.
+fn server(
+    workspace: &Workspace,
+    go: &Go<'_>,
+    protos: &Path,
+    suite_args: Vec<OsString>,
+    server_args: &[&str],
+) -> Result<ExitCode> {
+    let runner = go.program(&format!("{SUITE}/cmd/connectconformance"), SUITE_VERSION)?;
+    let server = build(workspace, protos, "conformance-server")?;
+    // Whoever chooses cases knows how many.
+    let expected = suite_args.is_empty().then_some(SERVER_CASES);
+    let mut suite = Command::new(runner);
+    suite
+        .args(["--mode", "server", "--conf"])
+        .arg(workspace.root.join("tests/conformance/server.yaml"))
+        .args(suite_args)
+        .arg("--")
+        .arg(server)
+        .args(server_args);
+    step(format!("conformance suite: server {}", server_args.join(" ")));
+    judge(&mut suite, expected)
 }
 
 /// Builds a program of `tests/conformance` with the suite's protos; its path.

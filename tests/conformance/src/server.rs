@@ -1,10 +1,14 @@
 //! The program `conformance-server`: is told what to serve, says where it does, and serves until
 //! SIGTERM. The suite closes the pipes right after its request, so their end means nothing.
+//!
+//! With the argument [`BEHIND_FRONT`] the service is a backend, and what the suite calls is a server in
+//! front of it.
 
-use std::{env, io, time::Duration};
+use std::{env, future, io, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use runnel::{
+    backend::BackendUrl,
     config::{LogFormat, ServeConfig},
     services::Services,
 };
@@ -22,6 +26,9 @@ use crate::{
 
 /// The suite kills a program that takes longer than 5 s to end, and waits for each.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The argument that puts a server in front of the service.
+pub const BEHIND_FRONT: &str = "--behind-front";
 
 /// Serves what the request on standard input asks for.
 pub async fn run() -> Result<()> {
@@ -56,6 +63,16 @@ pub async fn run() -> Result<()> {
         service = service.max_decoding_message_size(limit_bytes);
     }
     let services = Services::new().add_service(service).describe(DESCRIPTOR_SET);
-    runnel::serve_services(listener, services, config, shutdown).await?;
+    if env::args().any(|arg| arg == BEHIND_FRONT) {
+        let backend = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
+        let url = BackendUrl::plain("127.0.0.1", backend.local_addr()?.port())?;
+        // It ends with the process.
+        let behind = runnel::serve_services(backend, services, config.clone(), future::pending());
+        tokio::spawn(behind);
+        config.backend.backend = vec![url];
+        runnel::serve(listener, config, shutdown).await?;
+    } else {
+        runnel::serve_services(listener, services, config, shutdown).await?;
+    }
     Ok(())
 }

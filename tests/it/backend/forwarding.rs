@@ -1,6 +1,7 @@
 //! Every field of every answer, beside what a direct client sees.
 
-use http::{HeaderMap, Request, header};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
 use runnel_tests::{
     python,
     server::TestServer,
@@ -187,10 +188,20 @@ async fn a_python_client_works_through_us() {
 
 /// The page is served as ever: only what calls itself gRPC is forwarded.
 #[tokio::test]
-async fn a_get_is_no_call() {
+async fn what_is_no_call_is_not_forwarded() {
     let (_rich, front) = rich_and_front().await;
-    let get = Request::get("/rich.Rich/Unary").body(bytes::Bytes::new()).unwrap();
+    let path = "/rich.Rich/Unary";
+    let get = Request::get(path).body(Bytes::new()).unwrap();
     let response = wire::http1_request(front.address(), get).await;
     assert!(!response.headers().contains_key("grpc-status"));
+    for (content_type, status) in [
+        ("application/json", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("application/grpc", StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+    ] {
+        let post = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        let post = post.body(Bytes::new()).unwrap();
+        let response = wire::http1_request(front.address(), post).await;
+        assert_eq!(response.status(), status, "{content_type}");
+    }
     front.stop().await;
 }

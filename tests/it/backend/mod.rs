@@ -1,8 +1,10 @@
 //! Runnel in front of another gRPC server: what a client sees is what it would see without us.
 
 mod endings;
+mod faults;
 mod forwarding;
 mod headers;
+mod odd;
 
 use std::time::Duration;
 
