@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     });
     // Whatever still runs after a drain (a blocked reader, a name lookup) must not hold the exit.
     runtime.shutdown_background();
+    runnel::telemetry::finish();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -2,6 +2,8 @@
 
 use std::{future::Future, io, process};
 
+use crate::telemetry;
+
 /// Resolves at the first SIGTERM or SIGINT (Ctrl-C elsewhere than on Unix). From then on the next one
 /// ends the process with exit code 1, whatever it is doing.
 ///
@@ -14,6 +16,7 @@ pub fn shutdown() -> io::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             signals.next().await;
             tracing::warn!("second signal: ending at once");
+            telemetry::finish();
             process::exit(1);
         });
     })

@@ -13,6 +13,7 @@ mod connections;
 mod drain;
 mod endings;
 mod interop;
+mod logs;
 mod metrics;
 mod page;
 mod reflection;

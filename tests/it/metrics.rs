@@ -1,4 +1,4 @@
-//! What is counted and logged of each call.
+//! What is counted of each call.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,6 @@ use http::{Request, header};
 use runnel::config::ServeConfig;
 use runnel_protos::api::{ApiRequest, HelloRequest};
 use runnel_tests::{
-    binary::Binary,
     metrics::Metrics,
     server::TestServer,
     waiting::{self, Event, length},
@@ -146,35 +145,4 @@ async fn the_messages_of_a_stream_that_fails_are_counted_up_to_there() {
     .await;
     assert_eq!(metrics.sum("grpc_server_msg_sent_total", &["grpc_method=\"getStream\""]), 1);
     server.stop().await;
-}
-
-#[tokio::test]
-async fn a_call_is_one_log_line_with_its_trace_and_without_its_payload() {
-    let mut binary = Binary::start(&[]).await;
-    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let hello = Request::post("/api.Api/sayHello")
-        .header(header::CONTENT_TYPE, "application/grpc-web")
-        .header("traceparent", format!("00-{trace_id}-00f067aa0ba902b7-01"))
-        .body(Bytes::from(frame(&HelloRequest { name: "private".into() })))
-        .unwrap();
-    wire::send(binary.address(), Protocol::GrpcWeb, hello).await;
-    let line = binary.call_line("sayHello").await;
-    assert_eq!(line["protocol"], "grpc-web");
-    assert_eq!(line["code"], "OK");
-    assert_eq!(line["trace_id"], trace_id);
-    assert_eq!((&line["received_messages"], &line["sent_messages"]), (&1.into(), &1.into()));
-    assert_eq!(line["received_bytes"], 5 + 2 + "private".len());
-    assert_eq!(line["sent_bytes"], 5 + 2 + "Hello private!".len());
-    assert!(line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
-    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
-    assert!(!line.to_string().contains("private"), "{line}");
-
-    // A path is the client's to choose; what is logged of it is bounded.
-    let path = format!("/api.Api/{}", "x".repeat(5000));
-    call(binary.address(), Protocol::Grpc, &path, items(1)).await;
-    let line = binary
-        .log("the unknown call", |line| (line["code"] == "UNIMPLEMENTED").then(|| line.clone()))
-        .await;
-    assert_eq!(line["method"], path[..128]);
-    assert_eq!(line["trace_id"], serde_json::Value::Null);
 }

@@ -93,6 +93,15 @@ impl Binary {
         .await
     }
 
+    /// Reads its log to the end.
+    pub async fn rest_of_log(&mut self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.logs.next_line().await.expect("a readable log") {
+            lines.push(serde_json::from_str(&line).expect("a JSON log line"));
+        }
+        lines
+    }
+
     /// Reads its log until a call of `method` is over; gives the line.
     pub async fn call_line(&mut self, method: &str) -> Value {
         let path = format!("/api.Api/{method}");

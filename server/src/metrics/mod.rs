@@ -7,12 +7,14 @@
 mod calls;
 mod connections;
 
-use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntGaugeVec, Opts, PullingGauge, Registry, TextEncoder};
 
 pub use self::{
     calls::{CallMetrics, MethodMetrics, Tally},
     connections::{ConnectionMetrics, OpenConnection},
 };
+
+use crate::telemetry;
 
 /// The metrics of one server. A clone is the same metrics.
 #[derive(Clone, Debug)]
@@ -31,6 +33,11 @@ impl Metrics {
         registry.register(Box::new(build))?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        registry.register(Box::new(PullingGauge::new(
+            "runnel_log_lines_dropped",
+            "Log lines lost because nobody read them in time, since the start.",
+            Box::new(|| u32::try_from(telemetry::dropped_lines()).unwrap_or(u32::MAX).into()),
+        )?))?;
         let connections = ConnectionMetrics::register(&registry)?;
         Ok(Self { registry, connections })
     }
