@@ -1,14 +1,31 @@
 //! `runnel healthcheck`: asks a running server for its health the way any gRPC client would. It is
 //! what a container runs, where there is no shell and no curl.
+//!
+//! Over TLS it takes whatever certificate it is shown: it asks its own machine for one word and tells
+//! nothing, and a certificate that has expired is no reason to kill the server. If clients need one, it
+//! shows the server's own, which must then come from the clients' roots.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use tower::service_fn;
+
+use crate::{
+    config::ServeConfig,
+    net::{self, TlsError},
 };
 
 /// Longer than a healthy server ever takes, shorter than the patience of those who ask.
@@ -35,6 +52,10 @@ pub enum HealthcheckError {
         status: Box<tonic::Status>,
     },
 
+    /// The certificate that a client of it needs cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+
     /// The server says that it does not serve, as it does while it drains.
     #[error("{address} is {status}")]
     NotServing {
@@ -45,17 +66,30 @@ pub enum HealthcheckError {
     },
 }
 
-/// Asks `grpc.health.v1` for the health of the whole server that listens on `listen`.
-pub async fn check(listen: SocketAddr) -> Result<(), HealthcheckError> {
-    let address = reachable(listen);
+/// Asks `grpc.health.v1` for the health of the whole server that listens on `config.listen`.
+pub async fn check(config: &ServeConfig) -> Result<(), HealthcheckError> {
+    let address = reachable(config.listen);
     let unreachable = |source| HealthcheckError::Unreachable { address, source };
-    let channel = Endpoint::from_shared(format!("http://{address}"))
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(unreachable)?
         .connect_timeout(TIMEOUT)
-        .timeout(TIMEOUT)
-        .connect()
-        .await
-        .map_err(unreachable)?;
+        .timeout(TIMEOUT);
+    let channel = match net::client_config(&config.tls).await? {
+        Some(tls) => {
+            let connector = TlsConnector::from(Arc::new(tls));
+            let connect = move |_: Uri| {
+                let connector = connector.clone();
+                async move {
+                    let tcp = TcpStream::connect(address).await?;
+                    let stream = connector.connect(address.ip().into(), tcp).await?;
+                    Ok::<_, io::Error>(TokioIo::new(stream))
+                }
+            };
+            endpoint.connect_with_connector(service_fn(connect)).await
+        }
+        None => endpoint.connect().await,
+    };
+    let channel = channel.map_err(unreachable)?;
     let answer = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await

@@ -56,6 +56,7 @@ use crate::{
     backend::{Backend, BackendError},
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
+    net::{Tls, TlsError},
     readiness::Readiness,
     rpc::{drain::Drain, methods::Methods},
     services::{DescriptorError, Services},
@@ -88,6 +89,9 @@ pub enum ServeError {
     /// Calls cannot be forwarded as configured.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// There can be no TLS.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// Two metrics have one name.
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -182,7 +186,9 @@ where
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
-    tracing::info!("listening on http://{}", public.local_addr()?);
+    let tls = Tls::load(&config.tls).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{}", public.local_addr()?);
     let begin_drain = async {
         shutdown.await;
         tracing::info!(deadline = ?config.drain_deadline, "draining");
@@ -191,7 +197,7 @@ where
     };
     let end_calls = || drain.end_calls();
     tokio::select! {
-        served = net::serve(public, app, config, metrics.connections(), begin_drain, end_calls) => served?,
+        served = net::serve(public, app, config, tls, metrics.connections(), begin_drain, end_calls) => served?,
         failed = serve_admin(admin, readiness.clone(), metrics.clone()) => failed?,
     }
     tracing::info!("drained");

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         match command {
             Command::Serve => serve(config).await,
             Command::Healthcheck => {
-                runnel::healthcheck::check(config.listen).await.map_err(|error| error.to_string())
+                runnel::healthcheck::check(&config).await.map_err(|error| error.to_string())
             }
         }
     });

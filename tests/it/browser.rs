@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, element, in_browser},
+    tls::{Authority, Files},
 };
 use serde_json::{Value, json};
 
@@ -50,6 +51,30 @@ async fn on_load_it_greets_lists_ten_and_streams_five() {
         assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
         page.until_text("all-list", "name 10").await;
         page.until_text("stream-list", "name 5").await;
+
+        assert_eq!(page.console().await, Vec::<String>::new());
+        assert_eq!(page.requested_origins().await, BTreeSet::from([url]));
+    })
+    .await;
+}
+
+/// Over TLS a browser speaks HTTP/2, and its streams share a connection.
+#[tokio::test]
+async fn over_tls_the_page_and_its_calls_come_over_http2() {
+    let files = Files::new(&Authority::new().issue());
+    let args = files.args();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let binary = Binary::start(&args).await;
+    let url = binary.url();
+    assert!(url.starts_with("https://"), "{url}");
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &url).await;
+        page.until_text("greeting", "Hello Gonzalo!").await;
+        assert_eq!(page.eval(&ids("all-list")).await, json!((1..=10).collect::<Vec<_>>()));
+        assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
+        let spoken = "[...new Set(performance.getEntriesByType('resource')
+            .map(entry => entry.nextHopProtocol))]";
+        assert_eq!(page.eval(spoken).await, json!(["h2"]));
 
         assert_eq!(page.console().await, Vec::<String>::new());
         assert_eq!(page.requested_origins().await, BTreeSet::from([url]));

@@ -18,5 +18,6 @@ mod metrics;
 mod page;
 mod reflection;
 mod resume;
+mod tls;
 mod trunk_serve;
 mod wire;

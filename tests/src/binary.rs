@@ -16,6 +16,7 @@ pub struct Binary {
     logs: Lines<BufReader<ChildStderr>>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    scheme: &'static str,
 }
 
 /// A command for the binary that `cargo xtask test` built.
@@ -49,13 +50,14 @@ impl Binary {
             .spawn()
             .expect("start the binary");
         let logs = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut binary = Self { child, logs, address, admin_address: None };
+        let mut binary = Self { child, logs, address, admin_address: None, scheme: "http" };
         let mut admin_address = None;
-        binary.address = binary
+        (binary.scheme, binary.address) = binary
             .log("the listen address", |line| {
                 let after = |words| line["message"].as_str()?.strip_prefix(words)?.parse().ok();
                 admin_address = admin_address.or(after("admin on http://"));
-                after("listening on http://")
+                let tls = after("listening on https://").map(|address| ("https", address));
+                tls.or(after("listening on http://").map(|address| ("http", address)))
             })
             .await;
         binary.admin_address = admin_address;
@@ -74,7 +76,7 @@ impl Binary {
 
     /// Its URL without a path.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Reads its log until a line gives what is looked for.

@@ -7,8 +7,8 @@ use std::{collections::BTreeSet, process::Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{
-    By, ChromeCapabilities, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver,
-    WebElement, common::log::LoggingPrefsLogLevel,
+    By, CapabilitiesHelper as _, ChromeCapabilities, ChromiumLikeCapabilities as _,
+    DesiredCapabilities, WebDriver, WebElement, common::log::LoggingPrefsLogLevel,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -84,6 +84,8 @@ fn capabilities(profile: &TempDir) -> ChromeCapabilities {
             ] {
                 capabilities.add_arg(argument)?;
             }
+            // The certificates of tests come from nobody it knows.
+            capabilities.accept_insecure_certs(true)?;
             capabilities.set_logging_prefs("browser", LoggingPrefsLogLevel::All)?;
             capabilities.set_logging_prefs("performance", LoggingPrefsLogLevel::All)
         });

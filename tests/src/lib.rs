@@ -19,6 +19,7 @@ pub mod http2;
 pub mod metrics;
 pub mod python;
 pub mod server;
+pub mod tls;
 pub mod transport;
 pub mod waiting;
 pub mod wire;

@@ -13,7 +13,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use runnel_protos::api::ApiRequest;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tonic::Code;
 
 use crate::patiently;
@@ -111,10 +114,15 @@ pub async fn is_none_the_worse(address: SocketAddr) {
 
 /// Sends a request as it is and takes the answer apart.
 pub async fn send(address: SocketAddr, protocol: Protocol, request: Request<Bytes>) -> Answer {
-    let response = match protocol {
+    answer(match protocol {
         Protocol::Grpc => http2_request(address, request).await,
         Protocol::GrpcWeb | Protocol::GrpcWebText => http1_request(address, request).await,
-    };
+    })
+    .await
+}
+
+/// Takes an answer apart.
+pub async fn answer(response: http::Response<Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let body = patiently("the answer's body", body.collect()).await.expect("a whole answer");
     let http_trailers = body.trailers().cloned().unwrap_or_default();
@@ -145,12 +153,21 @@ pub async fn send(address: SocketAddr, protocol: Protocol, request: Request<Byte
 /// A plain HTTP/1.1 request on a connection of its own.
 pub async fn http1_request(
     address: SocketAddr,
+    request: Request<Bytes>,
+) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(address).await.expect("connect");
+    http1_over(stream, address, request).await
+}
+
+/// An HTTP/1.1 request over a connection that was made to `address`.
+pub async fn http1_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
     mut request: Request<Bytes>,
 ) -> http::Response<Incoming> {
     request.headers_mut().entry(header::HOST).or_insert_with(|| {
         header::HeaderValue::try_from(address.to_string()).expect("an address is a header value")
     });
-    let stream = TcpStream::connect(address).await.expect("connect");
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);
@@ -160,11 +177,20 @@ pub async fn http1_request(
 /// A plain HTTP/2 request, by prior knowledge, on a connection of its own.
 pub async fn http2_request(
     address: SocketAddr,
+    request: Request<Bytes>,
+) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(address).await.expect("connect");
+    http2_over(stream, address, request).await
+}
+
+/// An HTTP/2 request over a connection that was made to `address`.
+pub async fn http2_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
     mut request: Request<Bytes>,
 ) -> http::Response<Incoming> {
     *request.uri_mut() =
         format!("http://{address}{}", request.uri()).parse().expect("an absolute URI");
-    let stream = TcpStream::connect(address).await.expect("connect");
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);

@@ -39,7 +39,7 @@ enum CliCommand {
     Serve(Box<ServeConfig>),
 
     /// Ask the server on the listen address for its health; exit 0 when it says SERVING.
-    Healthcheck(ListenConfig),
+    Healthcheck(Box<HealthcheckConfig>),
 }
 
 /// What the process is to do.
@@ -153,10 +153,14 @@ pub struct ServeConfig {
 }
 
 #[derive(Args, Clone, Debug)]
-struct ListenConfig {
+struct HealthcheckConfig {
     /// The address the server listens on; an unspecified one is asked on loopback.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
+
+    // The server's own options, so that one environment is right for both.
+    #[command(flatten)]
+    tls: TlsConfig,
 }
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -176,8 +180,9 @@ impl Cli {
         match self.command {
             None => (Command::Serve, self.config),
             Some(CliCommand::Serve(config)) => (Command::Serve, *config),
-            Some(CliCommand::Healthcheck(ListenConfig { listen })) => {
-                (Command::Healthcheck, ServeConfig { listen, ..self.config })
+            Some(CliCommand::Healthcheck(asked)) => {
+                let HealthcheckConfig { listen, tls } = *asked;
+                (Command::Healthcheck, ServeConfig { listen, tls, ..self.config })
             }
         }
     }

@@ -16,11 +16,12 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
     time::{sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{
     http::{self, App, Calls},
@@ -31,15 +32,35 @@ use crate::config::ConnectionsConfig;
 /// How every HTTP/2 connection begins: RFC 9113 section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How every TLS connection begins, with a record of this type: RFC 8446 section 5.1.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What a client hears that asks for `http://` where `https://` is spoken. A gRPC client shows it, too.
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 57\r\n\
+    connection: close\r\n\r\n\
+    This port speaks TLS. Ask for https://, not for http://.\n";
+
+/// How much of an answer TLS may hold, in bytes: a record (RFC 8446 section 5.1) and what is around it.
+/// What is left waits in hyper's buffer, whose size is known. The library's default is 64 KiB.
+const TLS_BUFFER_BYTES: usize = 17 * 1024;
+
 /// Found in the extensions of a request that came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encrypted;
 
-/// What a connection speaks.
+/// The version of HTTP that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     Http1,
     Http2,
+}
+
+/// What a connection speaks.
+enum Spoken {
+    Plain(Socket, Version),
+    Tls(Box<TlsStream<Socket>>, Version),
 }
 
 /// What the connections of a server have in common.
@@ -51,6 +72,8 @@ pub(super) struct Connections {
     handshake_timeout: Duration,
     idle_timeout: Duration,
     max_age: Duration,
+    /// What to encrypt with; None for no TLS.
+    tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     draining: watch::Receiver<bool>,
 }
 
@@ -58,6 +81,7 @@ impl Connections {
     pub(super) fn new(
         app: Router,
         config: &ConnectionsConfig,
+        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
         draining: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -67,6 +91,7 @@ impl Connections {
             handshake_timeout: config.handshake_timeout,
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
+            tls,
             draining,
         }
     }
@@ -86,14 +111,41 @@ impl Connections {
         }
     }
 
-    async fn speak(&self, mut socket: Socket, peer: SocketAddr) -> io::Result<()> {
-        let version = tokio::select! {
-            found = timeout(self.handshake_timeout, plain_version(&mut socket)) => found??,
+    async fn speak(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
+        let spoken = tokio::select! {
+            spoken = timeout(self.handshake_timeout, self.handshake(socket)) => spoken??,
             // It has asked for nothing yet.
             () = drained(self.draining.clone()) => return Ok(()),
         };
-        let app = App { router: self.app.clone(), peer, encrypted: None, calls: Calls::default() };
-        self.http(socket, version, app).await.map_err(io::Error::other)
+        let app =
+            |encrypted| App { router: self.app.clone(), peer, encrypted, calls: Calls::default() };
+        match spoken {
+            Spoken::Plain(socket, version) => self.http(socket, version, app(None)).await,
+            Spoken::Tls(stream, version) => self.http(stream, version, app(Some(Encrypted))).await,
+        }
+        .map_err(io::Error::other)
+    }
+
+    /// Finds out what the client speaks.
+    async fn handshake(&self, mut socket: Socket) -> io::Result<Spoken> {
+        let Some(tls) = &self.tls else {
+            let head = socket.read_head(|head| !HTTP2_PREFACE.starts_with(head)).await?;
+            let version = if head == HTTP2_PREFACE { Version::Http2 } else { Version::Http1 };
+            return Ok(Spoken::Plain(socket, version));
+        };
+        if socket.read_head(|head| !head.is_empty()).await?.first() != Some(&TLS_HANDSHAKE) {
+            socket.write_all(NOT_TLS).await?;
+            return Err(io::Error::other("it does not speak TLS"));
+        }
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
+        // In a box, or every connection without TLS would be as large.
+        let stream = Box::pin(acceptor.accept_with(socket, |tls| {
+            tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        }));
+        let stream = stream.await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let version = if is_http2 { Version::Http2 } else { Version::Http1 };
+        Ok(Spoken::Tls(Box::new(stream), version))
     }
 
     async fn http<I>(&self, io: I, version: Version, app: App) -> hyper::Result<()>
@@ -161,12 +213,6 @@ fn with_jitter(age: Duration) -> Duration {
     let thousandth_of_a_tenth = age / 10_000;
     // Below a thousand, by the line above.
     age.saturating_add(thousandth_of_a_tenth * u32::try_from(random).unwrap_or_default())
-}
-
-/// What a client that speaks first, and in the clear, speaks.
-async fn plain_version(socket: &mut Socket) -> io::Result<Version> {
-    let head = socket.read_head(|head| !HTTP2_PREFACE.starts_with(head)).await?;
-    Ok(if head == HTTP2_PREFACE { Version::Http2 } else { Version::Http1 })
 }
 
 #[cfg(test)]

@@ -6,16 +6,26 @@
 //! | `connection` | one connection's life: what it speaks, its age, its end |
 //! | `http` | what hyper is told, and who counts the calls of a connection |
 //! | `socket` | TCP, its options, and a close that loses nothing |
+//! | `tls` | certificates, and their renewal |
+//! | `any_certificate` | the client's side, for the health check alone |
 //!
 //! The loop is ours, on hyper's connections. `axum::serve` has none of the bounds; `axum-server` has
 //! some, but shuts down all its connections or none, so that no single one can be told to go when it is
 //! old or idle, and closes sockets under clients that still read.
 
+mod any_certificate;
 mod connection;
 mod http;
 mod socket;
+mod tls;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{self, Future},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use tokio::{
@@ -26,7 +36,8 @@ use tokio::{
 };
 
 use self::connection::Connections;
-pub use self::connection::Encrypted;
+pub(crate) use self::{any_certificate::client_config, tls::Tls};
+pub use self::{connection::Encrypted, tls::TlsError};
 use crate::{
     config::ServeConfig,
     metrics::ConnectionMetrics,
@@ -48,13 +59,19 @@ pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     config: &ServeConfig,
+    tls: Option<Tls>,
     metrics: &ConnectionMetrics,
     drain: impl Future<Output = ()>,
     end_calls: impl FnOnce(),
 ) -> io::Result<()> {
     let places = Pool::new("connections", config.connections.bound());
     let (begin_drain, draining) = watch::channel(false);
-    let connections = Arc::new(Connections::new(app, &config.connections, draining));
+    let connections = Arc::new(Connections::new(
+        app,
+        &config.connections,
+        tls.as_ref().map(Tls::current),
+        draining,
+    ));
     let mut open = JoinSet::new();
 
     let accept = async {
@@ -73,8 +90,15 @@ pub(crate) async fn serve(
             }
         }
     };
+    let renew_certificates = async {
+        match tls {
+            Some(tls) => tls.renew().await,
+            None => future::pending().await,
+        }
+    };
     tokio::select! {
         () = accept => {}
+        () = renew_certificates => {}
         () = drain => {}
     }
     // New connections are refused by the system from here on, rather than left waiting.

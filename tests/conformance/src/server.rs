@@ -4,12 +4,12 @@
 //! With the argument [`BEHIND_FRONT`] the service is a backend, and what the suite calls is a server in
 //! front of it.
 
-use std::{env, future, io, time::Duration};
+use std::{env, fs, future, io, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use runnel::{
     backend::BackendUrl,
-    config::{LogFormat, ServeConfig},
+    config::{LogFormat, ServeConfig, TlsConfig},
     services::Services,
 };
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use tonic::codec::CompressionEncoding;
 use crate::{
     framing,
     proto::{
-        DESCRIPTOR_SET, ServerCompatRequest, ServerCompatResponse,
+        DESCRIPTOR_SET, ServerCompatRequest, ServerCompatResponse, TlsCreds,
         conformance_service_server::ConformanceServiceServer,
     },
     service::Service,
@@ -38,20 +38,25 @@ pub async fn run() -> Result<()> {
     }
     let request: ServerCompatRequest =
         framing::read(io::stdin().lock())?.context("nobody said what to serve")?;
-    ensure!(!request.use_tls, "TLS was asked for, and `serve` has none yet");
-
+    let files = tempfile::tempdir().context("cannot make a folder for certificates")?;
+    let credentials = request.server_creds.unwrap_or_default();
+    let tls = if request.use_tls {
+        tls(files.path(), &credentials, &request.client_tls_cert)?
+    } else {
+        TlsConfig::default()
+    };
     let shutdown = runnel::signal::shutdown().context("cannot listen for signals")?;
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
     let address = listener.local_addr()?;
     let response = ServerCompatResponse {
         host: address.ip().to_string(),
         port: address.port().into(),
-        pem_cert: Vec::new(),
+        pem_cert: credentials.cert.clone(),
     };
     // The listener is bound, so whoever calls at once waits no longer than `serve` takes to begin.
     framing::write(io::stdout().lock(), &response)?;
 
-    let mut config = ServeConfig { drain_deadline: DRAIN_DEADLINE, ..ServeConfig::default() };
+    let mut config = ServeConfig { drain_deadline: DRAIN_DEADLINE, tls, ..ServeConfig::default() };
     let mut service = ConformanceServiceServer::new(Service)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
@@ -66,8 +71,9 @@ pub async fn run() -> Result<()> {
     if env::args().any(|arg| arg == BEHIND_FRONT) {
         let backend = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
         let url = BackendUrl::plain("127.0.0.1", backend.local_addr()?.port())?;
+        let behind = ServeConfig { tls: TlsConfig::default(), ..config.clone() };
         // It ends with the process.
-        let behind = runnel::serve_services(backend, services, config.clone(), future::pending());
+        let behind = runnel::serve_services(backend, services, behind, future::pending());
         tokio::spawn(behind);
         config.backend.backend = vec![url];
         runnel::serve(listener, config, shutdown).await?;
@@ -75,4 +81,20 @@ pub async fn run() -> Result<()> {
         runnel::serve_services(listener, services, config, shutdown).await?;
     }
     Ok(())
+}
+
+/// Puts what the suite gives into the files that a server finds its certificates in.
+fn tls(folder: &Path, server: &TlsCreds, clients: &[u8]) -> Result<TlsConfig> {
+    let file = |name: &str, pem: &[u8]| {
+        let path = folder.join(name);
+        fs::write(&path, pem).with_context(|| format!("cannot write {}", path.display()))?;
+        anyhow::Ok(path)
+    };
+    Ok(TlsConfig {
+        tls_cert: Some(file("cert.pem", &server.cert)?),
+        tls_key: Some(file("key.pem", &server.key)?),
+        // Nothing means that clients need none.
+        tls_client_ca: if clients.is_empty() { None } else { Some(file("clients.pem", clients)?) },
+        ..TlsConfig::default()
+    })
 }
