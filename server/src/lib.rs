@@ -16,6 +16,7 @@
 //! | `ui` | the page, embedded |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
+//! | `traces` | a span for each call, with the cargo feature `otel` |
 
 mod admin;
 pub mod api;
@@ -36,6 +37,8 @@ pub mod rpc;
 pub mod services;
 pub mod signal;
 pub mod telemetry;
+#[cfg(feature = "otel")]
+pub mod traces;
 mod ui;
 
 use std::{

@@ -48,7 +48,13 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
     };
     let shutdown = runnel::signal::shutdown()
         .map_err(|error| format!("cannot listen for signals: {error}"))?;
-    runnel::serve(listeners, config, shutdown).await.map_err(|error| error.to_string())
+    #[cfg(feature = "otel")]
+    let traces = runnel::traces::Traces::start(&config.traces)
+        .map_err(|error| format!("cannot export traces: {error}"))?;
+    let served = runnel::serve(listeners, config, shutdown).await;
+    #[cfg(feature = "otel")]
+    tokio::task::block_in_place(|| traces.finish());
+    served.map_err(|error| error.to_string())
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {

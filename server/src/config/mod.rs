@@ -5,11 +5,15 @@ mod admin;
 mod backend;
 mod connections;
 mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "otel")]
+pub use self::traces::TracesConfig;
 pub use self::{
     admin::AdminConfig, backend::BackendConfig, connections::ConnectionsConfig, tls::TlsConfig,
 };
@@ -150,6 +154,11 @@ pub struct ServeConfig {
     /// The backends that calls are forwarded to.
     #[command(flatten)]
     pub backend: BackendConfig,
+
+    /// Where traces go.
+    #[cfg(feature = "otel")]
+    #[command(flatten)]
+    pub traces: TracesConfig,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -231,6 +240,8 @@ impl Default for ServeConfig {
             connections: ConnectionsConfig::default(),
             tls: TlsConfig::default(),
             backend: BackendConfig::default(),
+            #[cfg(feature = "otel")]
+            traces: TracesConfig::default(),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(super) struct RefusedBy(pub(super) &'static str);
 /// What is known of a call. Dropping it is the call's end, however it ends: so each is told of exactly
 /// once.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     method: Arc<MethodMetrics>,
     /// Only for a method that nobody described.
     unknown_path: Option<String>,
@@ -148,11 +148,22 @@ impl Call {
         self.method.path().or(self.unknown_path.as_deref()).unwrap_or_default()
     }
 
-    pub(super) const fn protocol(&self) -> Protocol {
+    /// The path of the method, if anybody described it.
+    #[cfg(feature = "otel")]
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.method.path()
+    }
+
+    #[cfg(feature = "otel")]
+    pub(crate) const fn trace_parent(&self) -> Option<&TraceParent> {
+        self.trace_parent.as_ref()
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    pub(super) const fn peer(&self) -> Option<SocketAddr> {
+    pub(crate) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
@@ -217,6 +228,8 @@ impl Drop for Call {
         let tally = self.tally();
         self.method.ended(self.protocol, code, took, tally);
         call_log::write(self, code, took, tally);
+        #[cfg(feature = "otel")]
+        crate::traces::export(self, code, took);
     }
 }
 

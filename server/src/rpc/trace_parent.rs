@@ -1,6 +1,8 @@
 //! The trace a call belongs to, as its client says: the `traceparent` header.
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>
 
+use std::ops::Range;
+
 use http::{HeaderMap, HeaderValue};
 
 const TRACEPARENT: &str = "traceparent";
@@ -10,7 +12,7 @@ const LENGTH: usize = 55;
 
 /// A valid `traceparent`, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TraceParent(HeaderValue);
+pub(crate) struct TraceParent(HeaderValue);
 
 impl TraceParent {
     /// None if there is none, several, or one that is malformed: the standard then wants it ignored.
@@ -23,9 +25,25 @@ impl TraceParent {
     }
 
     /// The 32 hexadecimal digits that all calls of the trace share.
-    pub(super) fn trace_id(&self) -> &str {
+    pub(crate) fn trace_id(&self) -> &str {
+        self.digits(3..35)
+    }
+
+    /// The 16 hexadecimal digits of the client's span.
+    #[cfg(feature = "otel")]
+    pub(crate) fn parent_id(&self) -> &str {
+        self.digits(36..52)
+    }
+
+    /// Two hexadecimal digits; the lowest bit says that the trace is recorded.
+    #[cfg(feature = "otel")]
+    pub(crate) fn flags(&self) -> &str {
+        self.digits(53..55)
+    }
+
+    fn digits(&self, at: Range<usize>) -> &str {
         // A valid one is ASCII.
-        self.0.to_str().ok().and_then(|text| text.get(3..35)).unwrap_or_default()
+        self.0.to_str().ok().and_then(|text| text.get(at)).unwrap_or_default()
     }
 }
 
