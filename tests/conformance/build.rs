@@ -7,8 +7,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 /// They import what else is needed.
-const FILES: [&str; 2] =
-    ["connectrpc/conformance/v1/service.proto", "connectrpc/conformance/v1/server_compat.proto"];
+const FILES: [&str; 3] = [
+    "connectrpc/conformance/v1/service.proto",
+    "connectrpc/conformance/v1/server_compat.proto",
+    "connectrpc/conformance/v1/client_compat.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rustc-check-cfg=cfg(conformance_protos)");
@@ -28,8 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Messages travel inside `google.protobuf.Any` here, so each must know its name.
     let mut config = prost_build::Config::new();
     config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
+    let for_page = env::var("CARGO_CFG_TARGET_ARCH")? == "wasm32";
     tonic_prost_build::configure()
-        .build_client(false)
+        .build_client(for_page)
+        .build_server(!for_page)
         .build_transport(false)
         // The suite wants one method left out; the framework answers it.
         .generate_default_stubs(true)

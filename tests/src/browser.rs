@@ -127,6 +127,13 @@ impl Browser {
         self.until(&format!("{}.innerText.includes({text})", element(test_id))).await;
     }
 
+    /// Runs a script that calls its last argument with a value, and gives that. Unlike all else here it
+    /// may fail: the page may be what is broken.
+    pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value, String> {
+        let ran = self.driver.execute_async(script, arguments).await;
+        ran.map(|value| value.json().clone()).map_err(|error| error.to_string())
+    }
+
     /// The value of a JavaScript expression now.
     pub async fn eval(&self, expression: &str) -> Value {
         let script = format!("return {expression};");

@@ -7,6 +7,9 @@
 //! this package; it exists only on wasm32.
 
 pub mod api;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod input;
 pub mod rows;
 pub mod transport;

@@ -1,5 +1,5 @@
 //! `cargo xtask fuzz`: libFuzzer at each parser that is ours, for a bounded time. What the targets do is
-//! in `server/src/fuzzing.rs`; what they start from is in `tests/fuzz/corpus`.
+//! in `server/src/fuzzing.rs` and `web/src/fuzzing.rs`; what they start from is in `tests/fuzz/corpus`.
 
 use std::{
     env, fs,
@@ -47,6 +47,8 @@ enum Target {
     Ui,
     /// A whole call through every layer.
     Call,
+    /// The browser client's reading of an answer.
+    Answer,
 }
 
 /// Fuzzes it.

@@ -1,8 +1,8 @@
 //! Runnel under the [connectrpc conformance suite][suite]: calls made by somebody else's clients,
 //! judged by somebody else's rules, answered through the layers and the `serve` that the product has.
 //!
-//! The suite starts a program, tells it on standard input what to be, and reads on standard output
-//! where it is:
+//! The suite starts a program, tells it on standard input what to be or to call, and reads on standard
+//! output where it is or what came of it:
 //!
 //! | room | what it does |
 //! |---|---|
@@ -10,10 +10,9 @@
 //! | `proto` | the suite's messages and service, generated |
 //! | `server` | the program `conformance-server`, from its request to SIGTERM |
 //! | `service` | the suite's service: answers exactly as each call says it should |
+//! | `client` | the program `conformance-client`: has a page in a browser make the calls |
+//! | `page` | that page, in wasm: makes each call as its case says |
 //! | `headers` | headers and trailers, to and from the suite's messages |
-//!
-//! The client under test will be a second program beside it, over the same `framing`, `proto` and
-//! `headers`.
 //!
 //! The suite's protos are not in this repository. `cargo xtask conformance` finds them and builds this
 //! crate with them; any other build leaves out whatever needs them, and the programs then say so.
@@ -26,7 +25,13 @@ pub mod framing;
 mod headers;
 #[cfg(conformance_protos)]
 pub mod proto;
-#[cfg(conformance_protos)]
+
+#[cfg(all(conformance_protos, not(target_arch = "wasm32")))]
+pub mod client;
+#[cfg(all(conformance_protos, not(target_arch = "wasm32")))]
 pub mod server;
-#[cfg(conformance_protos)]
+#[cfg(all(conformance_protos, not(target_arch = "wasm32")))]
 mod service;
+
+#[cfg(all(conformance_protos, target_arch = "wasm32"))]
+pub mod page;

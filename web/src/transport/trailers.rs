@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 /// The status code.
-pub(super) const STATUS: &str = "grpc-status";
+pub(crate) const STATUS: &str = "grpc-status";
 /// Its message, percent-encoded.
 pub(super) const MESSAGE: &str = "grpc-message";
 /// The encoded `google.rpc.Status`, in base64.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-#[cfg(conformance_protos)]
+#[cfg(all(conformance_protos, not(target_arch = "wasm32")))]
 #[tokio::main]
 async fn main() -> ExitCode {
     match conformance::server::run().await {
@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     }
 }
 
-#[cfg(not(conformance_protos))]
+#[cfg(not(all(conformance_protos, not(target_arch = "wasm32"))))]
 fn main() -> ExitCode {
     eprintln!(
         "conformance-server: built without the suite's protos; `cargo xtask conformance server` \
