@@ -12,6 +12,7 @@ mod calls;
 mod connections;
 mod drain;
 mod endings;
+mod floods;
 mod interop;
 mod logs;
 mod metrics;

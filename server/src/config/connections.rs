@@ -47,6 +47,17 @@ pub struct ConnectionsConfig {
     )]
     pub header_timeout: Duration,
 
+    /// How long the request of a call may take to come, if the call's answer is a stream; unary calls
+    /// have a deadline.
+    #[arg(
+        long,
+        env = "RUNNEL_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = super::positive_duration
+    )]
+    pub request_timeout: Duration,
+
     /// How long a connection may be without a call before it is closed; at most twice as long.
     #[arg(
         long,
@@ -83,6 +94,7 @@ impl Default for ConnectionsConfig {
             max_connections_per_address: 1024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_mins(1),
+            request_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(5),
             max_connection_age: Duration::from_hours(1),
         }

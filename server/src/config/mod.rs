@@ -207,6 +207,7 @@ impl ServeConfig {
                 metadata_bytes: self.answer_metadata_limit_bytes,
             },
             unary_deadline: Some(self.unary_deadline),
+            request_timeout: self.connections.request_timeout,
             unary: Bound { total: self.max_calls, per_address: self.max_calls_per_address },
             streams: Bound { total: self.max_streams, per_address: self.max_streams_per_address },
         }

@@ -1,6 +1,6 @@
 //! A whole call through every layer of [`crate::rpc`].
 
-use std::{convert::Infallible, sync::OnceLock};
+use std::{convert::Infallible, sync::OnceLock, time::Duration};
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
@@ -196,6 +196,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
                 metadata_bytes: METADATA_LIMIT_BYTES,
             },
             unary_deadline: None,
+            request_timeout: Duration::MAX,
             unary: one,
             streams: one,
         };

@@ -14,12 +14,14 @@
 //! | [`batch`] | large writes for every stream |
 //! | [`trailers`] | trailers with an OK answer |
 //! | [`raw_body`] | a method may write its stream's bytes itself |
+//! | [`arrival`] | the request of a stream comes in time |
 //! | [`envelope`] | the size and number of request messages |
 //!
 //! What refuses a call sits inside `GrpcWebLayer`, so that its answer reaches a browser well-formed.
 
 pub mod admission;
 pub mod answer;
+mod arrival;
 mod batch;
 mod call_log;
 mod code_name;
@@ -71,6 +73,8 @@ pub struct Limits {
     pub answer: answer::AnswerLimits,
     /// How long a unary call may take, whatever its client allows; None for as long as it takes.
     pub unary_deadline: Option<Duration>,
+    /// How long the request of a method that takes one message and sends many may take to come.
+    pub request_timeout: Duration,
     /// Unary calls open at once.
     pub unary: Bound,
     /// Streams open at once.
@@ -114,6 +118,7 @@ where
         .map_response(|response: Response<Body>| response.map(batch::BatchedBody))
         .map_response(trailers::send)
         .map_response(raw_body::send)
+        .map_request(move |request| arrival::in_time(request, limits.request_timeout))
         .layer(envelope::EnvelopeLayer::new(limits.message_bytes))
         .service(service);
     BoxCloneSyncService::new(service)
