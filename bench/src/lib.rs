@@ -13,10 +13,13 @@
 //! | [`unary`], [`memory`] | many callers at once; many readers that stop reading |
 //! | [`process`] | a server as a process: where it listens, its CPU time, its memory |
 //! | [`run`] | the rounds |
+//! | [`fronts`], [`envoy`] | the same beside Envoy, in front of one backend |
 //! | [`report`] | medians, ranges, ratios |
 
 pub mod client;
 pub mod contract;
+pub mod envoy;
+pub mod fronts;
 pub mod limit;
 pub mod memory;
 pub mod plain;

@@ -11,9 +11,11 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use runnel_bench::{
     contract::Call,
+    fronts::{self, Fronts},
     limit,
     plain::{self, Source},
     process::ANNOUNCEMENT,
+    report::Table,
     run,
 };
 use tokio::net::TcpListener;
@@ -35,6 +37,24 @@ enum Command {
         runnel: PathBuf,
         /// How often everything is measured (the memory three times at most).
         #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// One small round: that it works, not how fast.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Measure forwarding, beside Envoy.
+    Fronts {
+        /// The server's binary.
+        #[arg(long, value_name = "PATH")]
+        runnel: PathBuf,
+        /// Envoy's binary.
+        #[arg(long, value_name = "PATH")]
+        envoy: PathBuf,
+        /// Worker threads of either.
+        #[arg(long, value_name = "N", default_value_t = 2)]
+        threads: usize,
+        /// How often everything is measured (the memory three times at most).
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
         /// One small round: that it works, not how fast.
         #[arg(long)]
@@ -64,6 +84,15 @@ async fn main() -> ExitCode {
             tokio::select! {
                 outcome = measure(&effort) => outcome,
                 // The servers are killed on the way out.
+                ended = ended() => ended.and_then(|()| Err(anyhow::anyhow!("interrupted"))),
+            }
+        }
+        Command::Fronts { runnel, envoy, threads, rounds, quick } => {
+            let effort = run::Effort { readers: 1000, ..effort(runnel, rounds, quick) };
+            let effort = run::Effort { calls_each: effort.calls_each / 2, ..effort };
+            let fronts = Fronts { envoy, threads };
+            tokio::select! {
+                outcome = fronts::all(&fronts, &effort, show) => outcome,
                 ended = ended() => ended.and_then(|()| Err(anyhow::anyhow!("interrupted"))),
             }
         }
@@ -108,11 +137,12 @@ fn effort(runnel: PathBuf, rounds: u32, quick: bool) -> run::Effort {
 }
 
 async fn measure(effort: &run::Effort) -> Result<()> {
-    run::all(effort, |table| {
-        writeln!(io::stdout(), "{table}")?;
-        Ok(())
-    })
-    .await
+    run::all(effort, show).await
+}
+
+fn show(table: &Table) -> Result<()> {
+    writeln!(io::stdout(), "{table}")?;
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -4,11 +4,11 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -51,6 +51,22 @@ impl Server {
         let address = listening.recv_timeout(START_DEADLINE);
         let address = address.with_context(|| format!("{command:?} does not say it listens"))??;
         Ok(Self { child, address })
+    }
+
+    /// Starts a server that says nothing, and waits until it can be connected to.
+    pub fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
+        ensure!(cfg!(target_os = "linux"), "CPU time and memory are read from Linux's /proc");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let child = child.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let mut server = Self { child: Killed(child), address };
+        let deadline = Instant::now() + START_DEADLINE;
+        while TcpStream::connect(address).is_err() {
+            ensure!(Instant::now() < deadline, "{command:?} does not listen");
+            let ended = server.child.0.try_wait()?;
+            ensure!(ended.is_none(), "{command:?} ended");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
     }
 
     /// Where it listens.
@@ -107,8 +123,6 @@ impl Drop for Killed {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

@@ -4,10 +4,10 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
     client::{Caller, Wire},
@@ -79,7 +79,7 @@ fn this_binary(args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn runnel(binary: &Path, log_filter: Option<&str>) -> Command {
+pub(crate) fn runnel(binary: &Path, log_filter: Option<&str>) -> Command {
     let mut command = Command::new(binary);
     command.args(["--listen", "127.0.0.1:0", "--max-streams", "100000"]);
     command.args(["--max-streams-per-address", "100000"]);
@@ -92,73 +92,117 @@ fn runnel(binary: &Path, log_filter: Option<&str>) -> Command {
     command
 }
 
+fn start(contenders: &[Contender], effort: &Effort) -> Result<Vec<(&'static str, Server)>> {
+    let started =
+        contenders.iter().map(|contender| Ok((contender.name(), contender.start(effort)?)));
+    started.collect()
+}
+
 /// Server CPU time per million items of a stream.
-pub async fn streams(effort: &Effort, wire: Wire) -> Result<Table> {
-    let call = Call::get_stream(effort.items);
-    let mut turns = Vec::new();
+async fn streams(effort: &Effort, wire: Wire) -> Result<Table> {
     let contenders =
         [Contender::Limit, Contender::Runnel, Contender::Tonic, Contender::TonicUnpausing];
-    for contender in contenders {
-        let server = contender.start(effort)?;
+    streams_of(start(&contenders, effort)?, effort, wire).await
+}
+
+/// CPU time of these servers per million items of a stream, and megabytes of items per second.
+pub(crate) async fn streams_of(
+    servers: Vec<(&'static str, Server)>,
+    effort: &Effort,
+    wire: Wire,
+) -> Result<Table> {
+    let call = Call::get_stream(effort.items);
+    let mut turns = Vec::new();
+    for (name, server) in servers {
         let mut caller = Caller::connect(server.address(), wire).await?;
-        caller.call(&call).await?; // warm-up
-        turns.push((server, caller, Row::new(contender.name())));
+        caller.call(&call).await.with_context(|| name.to_owned())?; // warm-up
+        turns.push((server, caller, Row::new(name)));
     }
     let items = f64::from(effort.items) * f64::from(effort.streams);
+    let megabytes = f64::from(u32::try_from(call.answer.len())?) * f64::from(effort.streams) / 1e6;
     for _ in 0..effort.rounds {
         for (server, caller, row) in &mut turns {
-            let before = server.cpu()?;
+            let (before, started) = (server.cpu()?, Instant::now());
             for _ in 0..effort.streams {
                 caller.call(&call).await?;
             }
-            let cpu = server.cpu_since(before)?;
-            row.rounds.push(vec![milliseconds(cpu) / items * 1e6]);
+            let (cpu, time) = (server.cpu_since(before)?, started.elapsed());
+            row.rounds.push(vec![milliseconds(cpu) / items * 1e6, megabytes / time.as_secs_f64()]);
         }
     }
     Ok(Table {
-        title: format!("getStream, {}: server CPU for a million items", wire.name()),
-        measures: vec![("ms", 1)],
+        title: format!("getStream, {}: server CPU for a million items, throughput", wire.name()),
+        measures: vec![("ms", 1), ("MB/s", 0)],
         rows: turns.into_iter().map(|(.., row)| row).collect(),
     })
 }
 
-/// Server CPU time per call, and calls per second.
-pub async fn unary(effort: &Effort, name: &str, call: &Call, wire: Wire) -> Result<Table> {
+/// Server CPU time per call, calls per second, and the time of the slowest.
+async fn unary(effort: &Effort, name: &str, call: &Call, wire: Wire) -> Result<Table> {
     let contenders =
         [Contender::Limit, Contender::Runnel, Contender::RunnelLogging, Contender::Tonic];
+    unary_of(start(&contenders, effort)?, effort, name, call, wire).await
+}
+
+/// The same of these servers.
+pub(crate) async fn unary_of(
+    servers: Vec<(&'static str, Server)>,
+    effort: &Effort,
+    name: &str,
+    call: &Call,
+    wire: Wire,
+) -> Result<Table> {
     let mut turns = Vec::new();
-    for contender in contenders {
-        let server = contender.start(effort)?;
+    for (server_name, server) in servers {
         let callers = Caller::connect_many(server.address(), wire, effort.callers).await?;
-        let (_, callers) = unary::run(callers, call, effort.calls_each.div_ceil(10)).await?;
-        turns.push((server, callers, Row::new(contender.name())));
+        let warm_up = unary::run(callers, call, effort.calls_each.div_ceil(10)).await;
+        let unary::Outcome { callers, .. } = warm_up.with_context(|| server_name.to_owned())?;
+        turns.push((server, callers, Row::new(server_name)));
     }
     let calls = f64::from(effort.callers) * f64::from(effort.calls_each);
     for _ in 0..effort.rounds {
         for (server, callers, row) in &mut turns {
             let before = server.cpu()?;
             let ready = std::mem::take(callers);
-            let (time, ready) = unary::run(ready, call, effort.calls_each).await?;
-            *callers = ready;
+            let outcome = unary::run(ready, call, effort.calls_each).await?;
+            *callers = outcome.callers;
             let cpu = server.cpu_since(before)?;
-            row.rounds.push(vec![milliseconds(cpu) * 1e3 / calls, calls / time.as_secs_f64()]);
+            row.rounds.push(vec![
+                milliseconds(cpu) * 1e3 / calls,
+                calls / outcome.time.as_secs_f64(),
+                milliseconds(outcome.p99),
+            ]);
         }
     }
     Ok(Table {
-        title: format!("{name}, {}: server CPU for a call, calls per second", wire.name()),
-        measures: vec![("us", 1), ("calls/s", 0)],
+        title: format!(
+            "{name}, {}: server CPU for a call, calls per second, time of all but a hundredth",
+            wire.name()
+        ),
+        measures: vec![("us", 1), ("calls/s", 0), ("p99 ms", 2)],
         rows: turns.into_iter().map(|(.., row)| row).collect(),
     })
 }
 
 /// How much a server grows for each reader that stops reading.
-pub async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
+async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
     let contenders = [Contender::Runnel, Contender::Tonic, Contender::TonicUnpausing];
-    let mut rows = contenders.map(|contender| Row::new(contender.name()));
+    memory_of(|| start(&contenders, effort), effort, stall).await
+}
+
+/// The same of the servers that `start` gives.
+pub(crate) async fn memory_of(
+    start: impl Fn() -> Result<Vec<(&'static str, Server)>>,
+    effort: &Effort,
+    stall: Stall,
+) -> Result<Table> {
+    let mut rows: Vec<Row> = Vec::new();
     for _ in 0..effort.memory_rounds {
-        for (contender, row) in contenders.into_iter().zip(&mut rows) {
-            // A fresh one each time: a process seldom gives memory back.
-            let server = contender.start(effort)?;
+        // Fresh ones each time: a process seldom gives memory back.
+        for (index, (name, server)) in start()?.into_iter().enumerate() {
+            if rows.len() == index {
+                rows.push(Row::new(name));
+            }
             let mut caller = Caller::connect(server.address(), stall.wire()).await?;
             caller.call(&Call::get_all()).await?;
             let before = server.resident_bytes()?;
@@ -166,7 +210,7 @@ pub async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
             let after = memory::settled(|| server.resident_bytes()).await?;
             drop(stalled);
             let kib = u32::try_from(after.saturating_sub(before) / 1024)?;
-            row.rounds.push(vec![f64::from(kib) / f64::from(effort.readers)]);
+            rows[index].rounds.push(vec![f64::from(kib) / f64::from(effort.readers)]);
         }
     }
     Ok(Table {
@@ -176,7 +220,7 @@ pub async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
             stall.name()
         ),
         measures: vec![("KiB", 0)],
-        rows: rows.into(),
+        rows,
     })
 }
 

@@ -84,8 +84,9 @@ async fn many_callers_make_many_calls() {
         for wire in [Wire::WebHttp1, Wire::Grpc] {
             for call in [Call::say_hello(), Call::get_all()] {
                 let callers = Caller::connect_many(address, wire, 4).await.unwrap();
-                let (_, callers) = unary::run(callers, &call, 5).await.unwrap();
-                assert_eq!(callers.len(), 4);
+                let outcome = unary::run(callers, &call, 5).await.unwrap();
+                assert_eq!(outcome.callers.len(), 4);
+                assert!(outcome.p99 <= outcome.time);
             }
         }
     }

@@ -16,7 +16,7 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::transport::Endpoint;
+use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -90,13 +90,14 @@ pub async fn check(config: &ServeConfig) -> Result<(), HealthcheckError> {
         None => endpoint.connect().await,
     };
     let channel = channel.map_err(unreachable)?;
-    let answer = HealthClient::new(channel)
-        .check(HealthCheckRequest::default())
-        .await
-        .map_err(|status| HealthcheckError::Refused { address, status: Box::new(status) })?;
-    match answer.into_inner().status() {
-        ServingStatus::Serving => Ok(()),
-        other => Err(HealthcheckError::NotServing { address, status: other.as_str_name() }),
+    match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
+        Ok(answer) => match answer.into_inner().status() {
+            ServingStatus::Serving => Ok(()),
+            other => Err(HealthcheckError::NotServing { address, status: other.as_str_name() }),
+        },
+        // In front of a backend without a health service. That it answers is all there is to know.
+        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        Err(status) => Err(HealthcheckError::Refused { address, status: Box::new(status) }),
     }
 }
 

@@ -1,5 +1,6 @@
-"""The original service: prints its port, serves until it is killed."""
+"""The original service: prints its port, serves until it is killed. --listen ADDRESS for a port that is known."""
 
+import sys
 from concurrent import futures
 
 import grpc
@@ -24,7 +25,7 @@ class Api(services.ApiServicer):
 def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     services.add_ApiServicer_to_server(Api(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(sys.argv[2] if sys.argv[1:2] == ["--listen"] else "127.0.0.1:0")
     server.start()
     print(port, flush=True)
     server.wait_for_termination()

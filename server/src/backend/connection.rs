@@ -31,7 +31,7 @@ use super::{fault::Fault, target::Target};
 
 /// How much of an answer may be on its way to a reader that does not read: for each stream that
 /// stands still, this is what it costs.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// All that HTTP/2 allows. The streams of many clients share a connection, and with a smaller window
 /// a few readers that stopped would hold up all others.

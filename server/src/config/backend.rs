@@ -83,7 +83,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = interval
+        value_parser = super::positive_duration
     )]
     pub backend_health_interval: Duration,
 
@@ -93,7 +93,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = interval
+        value_parser = super::positive_duration
     )]
     pub backend_resolve_interval: Duration,
 
@@ -165,14 +165,6 @@ fn port(text: &str) -> Result<u16, String> {
     let number = number.map_or(text, |(_, port)| port);
     let port = number.parse::<u16>().ok().filter(|port| *port != 0);
     port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(interval) if interval.is_zero() => Err("it must be longer than nothing".to_owned()),
-        Ok(interval) => Ok(interval),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -179,27 +179,36 @@ impl EnvelopeWalk {
     /// Walks the next piece. Gives how many of its bytes are sound: all of them, or those before the
     /// message at fault.
     pub(crate) fn walk(&mut self, piece: &[u8]) -> (usize, Result<(), Fault>) {
-        let mut at = 0;
+        let mut at = self.message_bytes_left.min(piece.len());
+        self.message_bytes_left -= at;
         while at < piece.len() {
-            let rest = &piece[at..];
-            if self.message_bytes_left > 0 {
-                let passed = self.message_bytes_left.min(rest.len());
-                self.message_bytes_left -= passed;
-                at += passed;
-                continue;
-            }
             if self.single && self.messages > 0 {
                 return (at, Err(Fault::SeveralMessages));
             }
-            let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
-            self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&rest[..wanted]);
-            self.prefix_bytes += wanted;
-            if self.prefix_bytes == PREFIX_BYTES
-                && let Err(fault) = self.begin_message()
+            let rest = &piece[at..];
+            let wanted = if self.prefix_bytes == 0
+                && let Some(whole) = rest.first_chunk()
             {
+                // Streams of small messages spend their time here, so this copies nothing in pieces.
+                self.prefix = *whole;
+                self.prefix_bytes = PREFIX_BYTES;
+                PREFIX_BYTES
+            } else {
+                let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
+                self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&rest[..wanted]);
+                self.prefix_bytes += wanted;
+                wanted
+            };
+            if self.prefix_bytes < PREFIX_BYTES {
+                break;
+            }
+            if let Err(fault) = self.begin_message() {
                 return (at, Err(fault));
             }
             at += wanted;
+            let passed = self.message_bytes_left.min(piece.len() - at);
+            self.message_bytes_left -= passed;
+            at += passed;
         }
         (piece.len(), Ok(()))
     }

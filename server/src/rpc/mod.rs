@@ -33,7 +33,7 @@ pub mod methods;
 pub mod normalize;
 pub mod observe;
 pub mod raw_body;
-mod trace_parent;
+pub(crate) mod trace_parent;
 pub mod trailers;
 pub mod unread_body;
 

@@ -16,7 +16,7 @@ pub(crate) struct TraceParent(HeaderValue);
 
 impl TraceParent {
     /// None if there is none, several, or one that is malformed: the standard then wants it ignored.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return None;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
+use runnel::config::ServeConfig;
 use runnel_tests::{
     python,
     server::TestServer,
@@ -203,5 +204,20 @@ async fn what_is_no_call_is_not_forwarded() {
         let response = wire::http1_request(front.address(), post).await;
         assert_eq!(response.status(), status, "{content_type}");
     }
+    front.stop().await;
+}
+
+/// The container's health check, where the backend has no health service and where it is not there.
+#[tokio::test]
+async fn a_front_is_healthy_when_its_backend_answers() {
+    let original = python::serve("server.py").await;
+    let front = front(&[&original.url()]).await;
+    let check = async || {
+        let config = ServeConfig { listen: front.address(), ..ServeConfig::default() };
+        runnel::healthcheck::check(&config).await
+    };
+    check().await.unwrap();
+    original.kill().await;
+    assert!(check().await.is_err());
     front.stop().await;
 }

@@ -1,10 +1,13 @@
 //! Runnel in front of another gRPC server: what a client sees is what it would see without us.
 
+mod balancing;
+mod browser;
 mod endings;
 mod faults;
 mod forwarding;
 mod headers;
 mod odd;
+mod tls;
 
 use std::time::Duration;
 
