@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Loads the page, which then runs cases (see [`crate::page`]).
+/// Loads the page, which then runs cases (see `page.rs`).
 const INDEX: &str = "<!doctype html><meta charset=utf-8><title>conformance-client</title>\
     <script type=module>import start from './conformance-page.js'; await start();</script>";
 /// Whether it can.
