@@ -1,5 +1,5 @@
 //! One answer, judged as it comes: is it gRPC-Web at all, which of its bytes are messages, and how
-//! does it end? Plain bytes and words; [`super::fetch`] feeds it.
+//! does it end? Plain bytes and words; `fetch` feeds it.
 //!
 //! Faults of tonic-web-wasm-client 0.9.2 that this stands in for: it loses the HTTP status of an
 //! answer without gRPC in it, panics on one in text mode, and takes any frame for as large as its
