@@ -10,25 +10,25 @@ use runnel_tests::{
 use serde_json::{Value, json};
 
 /// The ids of the rows that the list shows, in the order it shows them.
-fn ids(list: &str) -> String {
+pub(crate) fn ids(list: &str) -> String {
     format!("[...{}.querySelectorAll('.row')].map(row => Number(row.dataset.id))", element(list))
 }
 
 /// The state of the panel around an element: idle, loading, ready, streaming, stopped, finished, error.
-fn state(test_id: &str) -> String {
+pub(crate) fn state(test_id: &str) -> String {
     format!("{}.closest('[data-state]').dataset.state", element(test_id))
 }
 
-fn count() -> String {
+pub(crate) fn count() -> String {
     format!("Number({}.dataset.count)", element("stream-count"))
 }
 
-async fn until_state(page: &Browser, test_id: &str, wanted: &str) {
+pub(crate) async fn until_state(page: &Browser, test_id: &str, wanted: &str) {
     page.until(&format!("{} === '{wanted}'", state(test_id))).await;
 }
 
 /// The page as it is once it has done what it does on load.
-async fn open_and_settle(page: &Browser, url: &str) {
+pub(crate) async fn open_and_settle(page: &Browser, url: &str) {
     page.open(url).await;
     page.until_text("greeting", "Hello").await;
     until_state(page, "all-list", "ready").await;

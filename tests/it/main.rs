@@ -12,6 +12,7 @@ mod calls;
 mod connections;
 mod drain;
 mod endings;
+mod faults;
 mod floods;
 mod interop;
 mod logs;

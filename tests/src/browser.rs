@@ -160,6 +160,26 @@ impl Browser {
         field.send_keys(text).await.expect("type");
     }
 
+    /// Runs something while another tab hides this page.
+    pub async fn hidden_while<T>(&self, meanwhile: impl Future<Output = T>) -> T {
+        let page = self.driver.window().await.expect("the page's tab");
+        let tab = self.driver.new_tab().await.expect("open a tab");
+        self.driver.switch_to_window(tab).await.expect("go to the new tab");
+        let outcome = meanwhile.await;
+        self.driver.close_window().await.expect("close the new tab");
+        self.driver.switch_to_window(page).await.expect("go back to the page");
+        outcome
+    }
+
+    /// Tells the page that there is a network, or none. What is open stays open; nothing new leaves.
+    pub async fn set_online(&self, online: bool) {
+        let conditions = json!({
+            "offline": !online, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1,
+        });
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.emulateNetworkConditions", conditions).await;
+    }
+
     /// Sends a command of the `DevTools` protocol.
     pub async fn devtools(&self, method: &str, parameters: Value) {
         self.driver.cdp().send_raw(method, parameters).await.expect("a DevTools command");

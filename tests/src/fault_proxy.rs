@@ -32,6 +32,11 @@ pub enum Fault {
         /// At least 1.
         at_once: usize,
     },
+    /// Nothing goes wrong, but it takes its time.
+    Slow {
+        /// At least 1.
+        bytes_per_second: u32,
+    },
     /// It is closed in good order.
     Cut {
         /// Bytes.
@@ -199,7 +204,7 @@ async fn pass(
             | Fault::Delay { after, .. }
             | Fault::Flip { after },
         ) => (Some(after), buffer.len()),
-        Some(Fault::BadGateway) | None => (None, buffer.len()),
+        Some(Fault::Slow { .. } | Fault::BadGateway) | None => (None, buffer.len()),
     };
     loop {
         if until_fault == Some(0) {
@@ -223,6 +228,9 @@ async fn pass(
         if at_once < buffer.len() {
             // Gives the reader the chance to see these bytes alone.
             tokio::task::yield_now().await;
+        }
+        if let (Some(Fault::Slow { bytes_per_second }), Ok(bytes)) = (fault, u32::try_from(read)) {
+            tokio::time::sleep(Duration::from_secs(1) * bytes / bytes_per_second).await;
         }
         state.passed.fetch_add(read as u64, Ordering::Relaxed);
         until_fault = until_fault.map(|left| left - read);

@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::browser::transport::{Api, same_origin};
+use crate::browser::network::Network;
+use crate::browser::transport::same_origin;
 use crate::components::greeting::Greeting;
 use crate::components::listing::Listing;
 use crate::components::streaming::Streaming;
@@ -13,17 +14,18 @@ pub(crate) fn mount() {
         leptos::logging::error!("index.html has no #app to mount into");
         return;
     };
-    let api = same_origin();
     root.replace_children_with_node_0();
     let _ = root.remove_attribute("aria-busy");
-    mount_to(wasm_bindgen::JsCast::unchecked_into(root), move || view! { <App api /> }).forget();
+    mount_to(wasm_bindgen::JsCast::unchecked_into(root), || view! { <App /> }).forget();
 }
 
 #[component]
-fn App(api: Api) -> impl IntoView {
+fn App() -> impl IntoView {
+    let network = Network::follow();
+    let api = same_origin(&network);
     view! {
         <Greeting api=api.clone() />
         <Listing api=api.clone() />
-        <Streaming api />
+        <Streaming api network />
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Progress {
     pub(crate) run: u32,
     /// Rows received.
     pub(crate) count: usize,
-    /// Milliseconds since the run began, up to its end.
+    /// Milliseconds since the run began, up to its end, without the time its clock was held.
     pub(crate) elapsed_ms: f64,
     /// Milliseconds from the beginning to the first row.
     pub(crate) first_ms: Option<f64>,
@@ -46,6 +46,8 @@ struct Store {
     rows: RefCell<Rows>,
     began_ms: Cell<f64>,
     first_ms: Cell<Option<f64>>,
+    /// When its clock was held.
+    held_ms: Cell<Option<f64>>,
     /// Whether a frame has been asked for that will publish.
     frame_pending: Cell<bool>,
     ticking: Cell<Option<IntervalHandle>>,
@@ -67,7 +69,8 @@ impl Feed {
         store.rows.replace(Rows::new());
         store.began_ms.set(now_ms());
         store.first_ms.set(None);
-        store.ticking.set(set_interval_with_handle(move || self.publish(), TICK).ok());
+        store.held_ms.set(None);
+        self.tick();
         self.progress.update(|progress| {
             *progress = Progress { run: progress.run.wrapping_add(1), ..Progress::default() };
         });
@@ -86,6 +89,32 @@ impl Feed {
         }
     }
 
+    /// Stops the clock for as long as nobody reads. Rows may still come.
+    pub(crate) fn hold(self) {
+        self.end();
+        self.store.with_value(|store| {
+            if store.held_ms.get().is_none() {
+                store.held_ms.set(Some(now_ms()));
+            }
+        });
+    }
+
+    /// Lets the clock go on where it was held.
+    pub(crate) fn go_on(self) {
+        let held_ms = self.store.with_value(|store| store.held_ms.take());
+        if let Some(held_ms) = held_ms {
+            self.store.with_value(|store| {
+                store.began_ms.update(|began_ms| began_ms + now_ms() - held_ms);
+            });
+            self.tick();
+        }
+    }
+
+    fn tick(self) {
+        let ticking = set_interval_with_handle(move || self.publish(), TICK).ok();
+        self.store.with_value(|store| store.ticking.set(ticking));
+    }
+
     /// The id and name of the row at `index`.
     pub(crate) fn row(self, index: usize) -> Option<(i32, String)> {
         self.store.with_value(|store| {
@@ -96,7 +125,8 @@ impl Feed {
 
     fn publish(self) {
         let snapshot = self.store.try_with_value(|store| {
-            (store.rows.borrow().len(), now_ms() - store.began_ms.get(), store.first_ms.get())
+            let elapsed_ms = store.held_ms.get().unwrap_or_else(now_ms) - store.began_ms.get();
+            (store.rows.borrow().len(), elapsed_ms, store.first_ms.get())
         });
         if let Some((count, elapsed_ms, first_ms)) = snapshot {
             self.progress.try_update(|progress| {

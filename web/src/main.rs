@@ -9,6 +9,8 @@ mod browser;
 mod components;
 #[cfg(target_arch = "wasm32")]
 mod feed;
+#[cfg(target_arch = "wasm32")]
+mod stream_run;
 
 #[cfg(target_arch = "wasm32")]
 fn main() {

@@ -80,6 +80,22 @@ pub fn items(n: usize) -> String {
     }
 }
 
+/// How often something was resumed: `resumed once`, `resumed 3 times`; nothing if never.
+#[must_use]
+pub fn resumed(times: u32) -> Option<String> {
+    match times {
+        0 => None,
+        1 => Some("resumed once".to_owned()),
+        times => Some(format!("resumed {times} times")),
+    }
+}
+
+/// How long there is to wait, in whole seconds begun: `in 3 s`; nothing if it is over.
+#[must_use]
+pub fn wait(ms: f64) -> Option<String> {
+    (ms > 0.0).then(|| format!("in {:.0} s", (ms / 1e3).ceil()))
+}
+
 /// A duration of `ms` milliseconds, to three digits: `0.4 ms`, `12 ms`, `1.25 s`, `2 min 5 s`.
 #[must_use]
 pub fn duration(ms: f64) -> String {
@@ -142,6 +158,22 @@ mod tests {
         ] {
             assert_eq!(duration(ms), text, "{ms}");
         }
+    }
+
+    #[test]
+    fn a_wait_counts_down_to_one_and_is_then_over() {
+        assert_eq!(wait(2_001.0).as_deref(), Some("in 3 s"));
+        assert_eq!(wait(0.5).as_deref(), Some("in 1 s"));
+        assert_eq!(wait(0.0), None);
+        assert_eq!(wait(-1.0), None);
+    }
+
+    #[test]
+    fn a_stream_says_how_often_it_was_resumed() {
+        assert_eq!(
+            [0, 1, 2].map(resumed),
+            [None, Some("resumed once".to_owned()), Some("resumed 2 times".to_owned())]
+        );
     }
 
     #[test]

@@ -142,6 +142,9 @@ impl From<&TransportError> for ApiError {
             TransportError::NoAnswer { .. }
             | TransportError::Broken { .. }
             | TransportError::CutOff => Self::Unreachable { detail },
+            TransportError::Http { status: 200, content_type } if is_cut(content_type) => {
+                Self::Unreachable { detail: "the head of the answer was cut off".to_owned() }
+            }
             TransportError::Aborted { .. } => Self::Cancelled,
             TransportError::Http { .. } => match error.code() {
                 // A proxy answers so in the place of a server that it cannot reach.
@@ -157,6 +160,13 @@ impl From<&TransportError> for ApiError {
             _ => Self::Protocol { detail },
         }
     }
+}
+
+/// Chromium takes a head that was cut off for a whole one, of which the rest of the headers is missing:
+/// some of the content type, or all of it.
+fn is_cut(content_type: &str) -> bool {
+    content_type == TransportError::NO_CONTENT_TYPE
+        || "application/grpc-web+proto".starts_with(content_type)
 }
 
 impl From<Full> for ApiError {
@@ -339,6 +349,20 @@ mod tests {
         assert!(matches!(garbled, ApiError::Protocol { .. }));
         let servers_own = ApiError::from(Status::unknown("disk on fire"));
         assert!(matches!(servers_own, ApiError::Refused { code: Code::Unknown, .. }));
+    }
+
+    #[test]
+    fn an_answer_whose_head_was_cut_off_is_no_answer_and_a_page_is_one() {
+        let answered = |status, content_type: &str| {
+            let content_type = content_type.to_owned();
+            ApiError::from(&TransportError::Http { status, content_type })
+        };
+        for cut in [TransportError::NO_CONTENT_TYPE, "appl", "application/grpc"] {
+            assert!(answered(200, cut).is_transient(), "{cut}");
+        }
+        assert!(!answered(200, "text/html").is_transient());
+        assert!(!answered(404, TransportError::NO_CONTENT_TYPE).is_transient());
+        assert!(answered(502, "text/html").is_transient());
     }
 
     #[test]

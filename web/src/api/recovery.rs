@@ -46,24 +46,29 @@ impl Recovery {
             return None;
         }
         let came_further = last > self.seen;
-        self.seen = last;
         if came_further {
+            self.seen = last;
             self.start_over(now);
             budget.succeeded();
-            // A server that goes away in good order has said so, and that another is to be asked.
-            if error.code() == Code::Unavailable && matches!(error, ApiError::Refused { .. }) {
-                return Some(error.retry_delay().unwrap_or_default());
-            }
         }
-        // An empty budget does not lose the stream, it slows its resuming to the longest waits.
-        let within_budget = came_further || budget.failed();
-        let failures = if within_budget { self.failures } else { u32::MAX };
-        self.failures = self.failures.saturating_add(1);
-        let delay =
-            error.retry_delay().unwrap_or_default() + policy.backoff.delay(failures, chance);
+        let backoff = if came_further && is_drained(error) {
+            Duration::ZERO
+        } else {
+            // An empty budget does not lose the stream, it slows its resuming to the longest waits.
+            let within_budget = came_further || budget.failed();
+            let failures = if within_budget { self.failures } else { u32::MAX };
+            self.failures = self.failures.saturating_add(1);
+            policy.backoff.delay(failures, chance)
+        };
+        let delay = error.retry_delay().unwrap_or_default() + backoff;
         let waited = now.saturating_duration_since(self.since);
         (waited + delay <= policy.patience).then_some(delay)
     }
+}
+
+/// A server that goes away in good order says so, and that another is to be asked.
+fn is_drained(error: &ApiError) -> bool {
+    matches!(error, ApiError::Refused { code: Code::Unavailable, .. })
 }
 
 #[cfg(test)]
@@ -125,7 +130,7 @@ mod tests {
         let full = refused(Code::ResourceExhausted, Some(Duration::from_secs(1)));
         assert_eq!([0, 0].map(|last| stream.fails(&full, last)), [1_100, 1_200].map(Some));
         let for_hours = refused(Code::Unavailable, Some(Duration::from_hours(2)));
-        assert_eq!(stream.fails(&for_hours, 0), None);
+        assert_eq!([0, 1].map(|last| stream.fails(&for_hours, last)), [None, None]);
     }
 
     #[test]

@@ -9,5 +9,7 @@ pub(crate) mod meter;
 pub(crate) mod panel;
 pub(crate) mod phase;
 pub(crate) mod problem;
+pub(crate) mod stream_buttons;
+pub(crate) mod stream_status;
 pub(crate) mod streaming;
 pub(crate) mod virtual_list;

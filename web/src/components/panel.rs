@@ -12,7 +12,7 @@ pub(crate) fn Panel(
     title: &'static str,
     /// The method's path on the wire.
     method: &'static str,
-    phase: RwSignal<Phase>,
+    #[prop(into)] phase: Signal<Phase>,
     children: Children,
 ) -> impl IntoView {
     let heading = format!("{id}-title");

@@ -13,6 +13,15 @@ pub(crate) enum Phase {
     Ready,
     /// The answer has begun and goes on.
     Streaming,
+    /// The answer broke, and is resumed.
+    Resuming {
+        /// When, in milliseconds of the page's clock.
+        at_ms: f64,
+    },
+    /// The answer broke, and is resumed when there is a network.
+    Offline,
+    /// The person stopped reading, and may go on.
+    Paused,
     /// The person stopped the stream.
     Stopped,
     /// The page stopped the stream: it holds all the rows it can.
@@ -31,6 +40,9 @@ impl Phase {
             Self::Loading => "loading",
             Self::Ready => "ready",
             Self::Streaming => "streaming",
+            Self::Resuming { .. } => "resuming",
+            Self::Offline => "offline",
+            Self::Paused => "paused",
             Self::Stopped | Self::Full => "stopped",
             Self::Finished => "finished",
             Self::Failed(_) => "error",
@@ -41,9 +53,12 @@ impl Phase {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Idle => "Ready",
-            Self::Loading => "Calling",
+            Self::Loading => "Connecting",
             Self::Ready => "Done",
-            Self::Streaming => "Streaming",
+            Self::Streaming => "Live",
+            Self::Resuming { .. } => "Resuming",
+            Self::Offline => "Offline: resumes with the network",
+            Self::Paused => "Paused",
             Self::Stopped => "Stopped",
             Self::Full => "Stopped: full",
             Self::Finished => "Finished",
@@ -53,7 +68,19 @@ impl Phase {
 
     /// Whether a call is under way.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self, Self::Loading | Self::Streaming)
+        match self {
+            Self::Loading
+            | Self::Streaming
+            | Self::Resuming { .. }
+            | Self::Offline
+            | Self::Paused => true,
+            Self::Idle
+            | Self::Ready
+            | Self::Stopped
+            | Self::Full
+            | Self::Finished
+            | Self::Failed(_) => false,
+        }
     }
 
     /// The error, if the call failed.

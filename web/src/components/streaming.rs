@@ -2,7 +2,6 @@
 
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
-use runnel_web::api::ApiError;
 use runnel_web::input::parse_length;
 use runnel_web::words;
 
@@ -11,57 +10,42 @@ use super::meter::Meter;
 use super::panel::Panel;
 use super::phase::Phase;
 use super::problem::Problem;
+use super::stream_buttons::StreamButtons;
+use super::stream_status::StreamStatus;
 use super::virtual_list::VirtualList;
-use crate::browser::clock::Budget;
-use crate::browser::task::Task;
+use crate::browser::network::Network;
 use crate::browser::transport::Api;
-use crate::browser::turns::Turns;
-use crate::feed::{Feed, Sink};
+use crate::stream_run::{MAX_ROWS, StreamRun};
 
 /// Items asked for on load.
 const DEFAULT_LENGTH: &str = "5";
 
-/// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.
-const MAX_ROWS: usize = 10_000_000;
-
 /// Streams as many items as the form asks for; on load, [`DEFAULT_LENGTH`].
 #[component]
-pub(crate) fn Streaming(api: Api) -> impl IntoView {
-    let api = StoredValue::new_local(api);
+pub(crate) fn Streaming(api: Api, network: Network) -> impl IntoView {
     let text = RwSignal::new(DEFAULT_LENGTH.to_owned());
     let wrong = RwSignal::new(None::<String>);
-    let wanted = RwSignal::new(0);
-    let phase = RwSignal::new(Phase::Idle);
     let follow = RwSignal::new(false);
-    let feed = Feed::new();
-    let task = Task::new();
+    let run = StreamRun::new(api, network);
+    let phase = run.phase();
 
-    let start = move || {
-        let length = match parse_length(&text.get_untracked()) {
-            Ok(length) => length,
-            Err(error) => return wrong.set(Some(error.to_string())),
-        };
-        wrong.set(None);
-        wanted.set(length);
-        let api = api.get_value();
-        let sink = feed.begin();
-        phase.set(Phase::Loading);
-        task.start(async move {
-            let end = receive(&api, length, &sink, phase).await;
-            feed.end();
-            phase.set(end.unwrap_or_else(Phase::Failed));
-        });
-    };
-    let stop = move || {
-        task.cancel();
-        feed.end();
-        phase.set(Phase::Stopped);
+    let start = move || match parse_length(&text.get_untracked()) {
+        Ok(length) => {
+            wrong.set(None);
+            run.start(length);
+        }
+        Err(error) => wrong.set(Some(error.to_string())),
     };
     start();
 
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         start();
+    };
+    let retry = move || {
+        if !run.try_again() {
+            start();
+        }
     };
     let hint = Signal::derive(move || {
         let length = usize::try_from(parse_length(&text.get()).unwrap_or(0)).unwrap_or(0);
@@ -73,47 +57,32 @@ pub(crate) fn Streaming(api: Api) -> impl IntoView {
         })
     });
     let nothing = Signal::derive(move || match phase.get() {
-        Phase::Loading | Phase::Streaming => "Waiting for the first item",
         Phase::Finished => "No items, as you asked for none",
+        phase if phase.is_running() => "Waiting for the first item",
         _ => "No items",
     });
     view! {
         <Panel id="stream" title="Stream" method="api.Api/getStream" phase>
             <form class="form" on:submit=submit>
                 <LengthField id="stream-length" text error=wrong hint />
-                <div class="buttons">
-                    <button type="submit" class="button primary" data-testid="stream-start">
-                        "Start"
-                    </button>
-                    <button
-                        type="button"
-                        class="button"
-                        data-testid="stream-stop"
-                        disabled=move || !phase.with(Phase::is_running)
-                        on:click=move |_| stop()
-                    >
-                        "Stop"
-                    </button>
-                </div>
+                <StreamButtons run phase />
             </form>
             <div class="stream-line">
-                <p class="status" role="status" data-testid="stream-status">
-                    {move || phase.with(Phase::word)}
-                </p>
+                <StreamStatus run phase />
                 <label class="follow">
                     <input type="checkbox" data-testid="stream-follow" bind:checked=follow />
                     "Follow the newest"
                 </label>
             </div>
-            <Meter feed wanted />
+            <Meter feed=run.feed wanted=run.wanted />
             <div class="results">
                 {move || {
                     phase
                         .with(Phase::error)
-                        .map(|error| view! { <Problem error testid="stream-error" retry=start /> })
+                        .map(|error| view! { <Problem error testid="stream-error" retry /> })
                 }}
                 <VirtualList
-                    feed
+                    feed=run.feed
                     label="Items of the stream"
                     testid="stream-list"
                     nothing
@@ -123,32 +92,4 @@ pub(crate) fn Streaming(api: Api) -> impl IntoView {
             </div>
         </Panel>
     }
-}
-
-/// Receives the stream into `sink`; the phase it ends in. Dropped, it cancels the call.
-async fn receive(
-    api: &Api,
-    length: i32,
-    sink: &Sink,
-    phase: RwSignal<Phase>,
-) -> Result<Phase, ApiError> {
-    let turns = Turns::new().ok();
-    let mut items = api.get_stream(length).await?;
-    phase.set(Phase::Streaming);
-
-    let mut budget = Budget::new();
-    while let Some(item) = items.next().await {
-        let item = item?;
-        sink.push(item.id, &item.name)?;
-        if sink.len() >= MAX_ROWS && usize::try_from(length).is_ok_and(|n| n > MAX_ROWS) {
-            return Ok(Phase::Full);
-        }
-        if budget.spend() {
-            if let Some(turns) = &turns {
-                turns.next().await;
-            }
-            budget.renew();
-        }
-    }
-    Ok(Phase::Finished)
 }

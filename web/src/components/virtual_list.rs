@@ -21,7 +21,8 @@ pub(crate) fn VirtualList(
     /// Said in the place of rows while there are none.
     nothing: Signal<&'static str>,
     /// While a call runs, the length of the list is unknown to assistive technology too.
-    phase: RwSignal<Phase>,
+    #[prop(into)]
+    phase: Signal<Phase>,
     /// Whether to keep the newest row in view; scrolling up turns it off.
     #[prop(optional)]
     follow: RwSignal<bool>,

@@ -56,7 +56,7 @@ impl Answer {
         let answer = Self {
             walk: FrameWalk::new(message_limit_bytes),
             http_status: head.http_status,
-            content_type: head.content_type.unwrap_or("no content type").to_owned(),
+            content_type: head.content_type.unwrap_or(TransportError::NO_CONTENT_TYPE).to_owned(),
             status_in_head: head.grpc_status.is_some(),
             readable: head.content_type.is_some_and(is_grpc_web),
         };
@@ -188,7 +188,10 @@ mod tests {
             assert_eq!(answer.unwrap_err(), http(200, content_type));
         }
         let nothing = Head { http_status: 200, content_type: None, grpc_status: None };
-        assert_eq!(Answer::begin(nothing, LIMIT).unwrap_err(), http(200, "no content type"));
+        assert_eq!(
+            Answer::begin(nothing, LIMIT).unwrap_err(),
+            http(200, TransportError::NO_CONTENT_TYPE)
+        );
     }
 
     #[test]

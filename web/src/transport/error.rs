@@ -86,6 +86,9 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// The content type of an answer that has none.
+    pub const NO_CONTENT_TYPE: &str = "no content type";
+
     /// The gRPC code that stands for this error.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -1,0 +1,230 @@
+//! The page when things break: whatever happens on the way, its stream ends with every row, each once
+//! and in order, and says what happened.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use runnel::{config::ServeConfig, services::Services};
+use runnel_protos::api::{
+    ApiRequest, Hello, HelloRequest, Item, Items,
+    api_server::{Api, ApiServer},
+};
+use runnel_tests::{
+    binary::Binary,
+    browser::{Browser, element, in_browser},
+    fault_proxy::{Fault, FaultProxy},
+    server::TestServer,
+};
+use serde_json::json;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::browser::{count, ids, open_and_settle, state, until_state};
+
+async fn stream(page: &Browser, length: u32) {
+    page.fill("stream-length", &length.to_string()).await;
+    page.click("stream-start").await;
+}
+
+/// Waits for the end of a stream of `length` items and looks whether the row at every place is the one
+/// that belongs there: at twenty places of a long list, everywhere in a short one.
+async fn ends_with_every_row(page: &Browser, length: u32) {
+    until_state(page, "stream-list", "finished").await;
+    assert_eq!(page.eval(&count()).await, json!(length));
+    let list = element("stream-list");
+    for twentieth in 0..=20 {
+        page.eval(&format!(
+            "{list}.scrollTop = ({list}.scrollHeight - {list}.clientHeight) * {twentieth} / 20"
+        ))
+        .await;
+        // Rows are drawn a frame after the list was scrolled.
+        let seen = f64::from(length) * f64::from(twentieth) / 20.0;
+        let shown = "[...document.querySelectorAll('[data-testid=stream-list] .row')]";
+        page.until(&format!(
+            "{shown}.length > 0 && {shown}.some(row => Math.abs(row.dataset.id - {seen}) < 40)"
+        ))
+        .await;
+        let misplaced =
+            format!("{shown}.filter(row => row.dataset.id !== row.ariaPosInSet).length");
+        assert_eq!(page.eval(&misplaced).await, json!(0), "near item {seen}");
+    }
+}
+
+async fn says_it_resumed(page: &Browser) {
+    page.until_text("stream-status", "resumed").await;
+}
+
+#[tokio::test]
+async fn a_score_of_fault_schedules_lose_and_double_nothing() {
+    const LENGTH: u32 = 2000;
+    const BYTES: usize = 44_000;
+    let binaries = [Binary::start(&[]).await, Binary::start(&[]).await];
+    let proxy = FaultProxy::start(&binaries.each_ref().map(Binary::address)).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        for seed in 1..=20 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut faults: Vec<_> = (0..rng.usize(1..6))
+                .map(|_| match Fault::random(&mut rng, BYTES) {
+                    // The page waits long for a silent server: once is enough.
+                    Fault::Stall { after } => Fault::Cut { after },
+                    fault => fault,
+                })
+                .collect();
+            if seed == 1 {
+                faults.push(Fault::Stall { after: BYTES / 2 });
+            }
+            eprintln!("schedule {seed}: {faults:?}");
+            proxy.inject(faults);
+            stream(&page, LENGTH).await;
+            ends_with_every_row(&page, LENGTH).await;
+        }
+    })
+    .await;
+}
+
+/// So slow that a stream of a million items is not over before something happened to it.
+const SLOW: Fault = Fault::Slow { bytes_per_second: 4_000_000 };
+
+#[tokio::test]
+async fn a_million_rows_outlive_the_death_of_their_server() {
+    const LENGTH: u32 = 1_000_000;
+    let mut binary = Binary::start(&[]).await;
+    let address = binary.address();
+    let proxy = FaultProxy::start(&[address]).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        proxy.inject([SLOW; 10]);
+        stream(&page, LENGTH).await;
+        page.until(&format!("{} > 100000", count())).await;
+        binary.signal("KILL").await;
+        binary.exit().await;
+        until_state(&page, "stream-list", "resuming").await;
+        let rows = page.eval(&count()).await;
+        assert!(rows.as_u64().unwrap() < u64::from(LENGTH), "it was over before: {rows}");
+
+        let _back = Binary::start_at(address, &[]).await;
+        ends_with_every_row(&page, LENGTH).await;
+        says_it_resumed(&page).await;
+    })
+    .await;
+}
+
+/// Whoever cuts a connection that nothing moves on: a proxy, a server's limit, a sleeping laptop.
+#[tokio::test]
+async fn a_connection_that_dies_during_a_pause_is_resumed_after_it() {
+    const LENGTH: u32 = 5_000_000;
+    let binary = Binary::start(&[]).await;
+    let proxy = FaultProxy::start(&[binary.address()]).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        stream(&page, LENGTH).await;
+        page.until(&format!("{} > 5", count())).await;
+        page.click("stream-pause").await;
+        until_state(&page, "stream-list", "paused").await;
+        proxy.inject([]);
+        page.click("stream-resume").await;
+        ends_with_every_row(&page, LENGTH).await;
+        says_it_resumed(&page).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn offline_it_waits_and_online_it_goes_on() {
+    const LENGTH: u32 = 1_000_000;
+    let binary = Binary::start(&[]).await;
+    let proxy = FaultProxy::start(&[binary.address()]).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        proxy.inject([SLOW; 10]);
+        stream(&page, LENGTH).await;
+        page.until(&format!("{} > 5", count())).await;
+        page.set_online(false).await;
+        proxy.inject([]);
+        until_state(&page, "stream-list", "offline").await;
+        page.set_online(true).await;
+        ends_with_every_row(&page, LENGTH).await;
+        says_it_resumed(&page).await;
+    })
+    .await;
+}
+
+/// No frames are drawn and timers are slow, but the stream does not wait for either.
+#[tokio::test]
+async fn a_hidden_tab_receives_all_the_same() {
+    const LENGTH: u32 = 1_000_000;
+    let mut binary = Binary::start(&[]).await;
+    let proxy = FaultProxy::start(&[binary.address()]).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        binary.call_line("getStream").await;
+        page.eval("document.addEventListener('visibilitychange', () => { window.hid = true; })")
+            .await;
+        proxy.inject([SLOW; 10]);
+        stream(&page, LENGTH).await;
+        until_state(&page, "stream-list", "streaming").await;
+        let line = page.hidden_while(binary.call_line("getStream")).await;
+        assert_eq!(line["code"], "OK", "{line}");
+        assert_eq!(page.eval("window.hid").await, json!(true));
+        ends_with_every_row(&page, LENGTH).await;
+    })
+    .await;
+}
+
+/// Sends three items and says not to come back for an hour; after that it is as good as any.
+struct Moody {
+    in_a_mood: AtomicBool,
+}
+
+#[tonic::async_trait]
+impl Api for Moody {
+    async fn say_hello(&self, _: Request<HelloRequest>) -> Result<Response<Hello>, Status> {
+        Ok(Response::new(Hello { message: "Hello".into() }))
+    }
+
+    async fn get_all(&self, _: Request<ApiRequest>) -> Result<Response<Items>, Status> {
+        Ok(Response::new(Items::default()))
+    }
+
+    type getStreamStream = Pin<Box<dyn Stream<Item = Result<Item, Status>> + Send>>;
+
+    async fn get_stream(
+        &self,
+        request: Request<ApiRequest>,
+    ) -> Result<Response<Self::getStreamStream>, Status> {
+        let ApiRequest { length, after } = request.into_inner();
+        let item = |id| Ok(Item { id, name: format!("name {id}") });
+        let items = stream::iter((after + 1..=after + length).map(item));
+        if !self.in_a_mood.swap(false, Ordering::Relaxed) {
+            return Ok(Response::new(items.boxed()));
+        }
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_hours(1)));
+        let refusal = Status::with_error_details(Code::Unavailable, "not before lunch", details);
+        Ok(Response::new(items.take(3).chain(stream::iter([Err(refusal)])).boxed()))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_given_up_goes_on_when_a_person_asks() {
+    let api = ApiServer::new(Moody { in_a_mood: AtomicBool::new(true) });
+    let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
+    let server = TestServer::start_services(services, ServeConfig::default()).await;
+    let url = server.url();
+    in_browser(async move |page: Browser| {
+        page.open(&url).await;
+        page.until_text("stream-error", "not before lunch").await;
+        assert_eq!(page.eval(&state("stream-list")).await, json!("error"));
+        assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3]), "what came stays");
+        page.click("retry").await;
+        until_state(&page, "stream-list", "finished").await;
+        assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
+        says_it_resumed(&page).await;
+    })
+    .await;
+    server.stop().await;
+}

@@ -1,0 +1,35 @@
+//! The line that says how a stream stands with its server.
+
+use leptos::prelude::*;
+use runnel_web::words;
+
+use super::phase::Phase;
+use crate::browser::clock::now_ms;
+use crate::stream_run::StreamRun;
+
+/// A word, how long until the next try, and how often the stream had to be resumed.
+#[component]
+pub(crate) fn StreamStatus(run: StreamRun, phase: Memo<Phase>) -> impl IntoView {
+    let word = move || phase.with(Phase::word);
+    let wait = Memo::new(move |_| {
+        // The feed's clock ticks while a run is under way.
+        run.feed.progress.track();
+        phase.with(|phase| match phase {
+            Phase::Resuming { at_ms } => words::wait(at_ms - now_ms()),
+            _ => None,
+        })
+    });
+    let resumed = move || words::resumed(run.resumed.get());
+    view! {
+        <p class="status" data-testid="stream-status">
+            <span role="status">
+                {word}
+                {move || resumed().map(|times| view! { ", " <span class="aside">{times}</span> })}
+            </span>
+            // Each second of it would be read aloud.
+            <span class="aside" aria-hidden="true">
+                {wait}
+            </span>
+        </p>
+    }
+}

@@ -1,0 +1,184 @@
+//! A run of the stream, from start to end: what a person does to it, and what becomes of it. The panel
+//! shows this and nothing else.
+
+use leptos::prelude::*;
+use runnel_web::api::{ApiError, Connection, ItemStream};
+use runnel_web::transport::FetchTransport;
+
+use crate::browser::clock::{Budget, now_ms};
+use crate::browser::network::Network;
+use crate::browser::task::Task;
+use crate::browser::transport::Api;
+use crate::browser::turns::Turns;
+use crate::browser::valve::Valve;
+use crate::components::phase::Phase;
+use crate::feed::{Feed, Sink};
+
+/// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.
+pub(crate) const MAX_ROWS: usize = 10_000_000;
+
+/// The place for one run after another. Belongs to the component that creates it.
+#[derive(Clone, Copy)]
+pub(crate) struct StreamRun {
+    /// The rows.
+    pub(crate) feed: Feed,
+    /// Items asked for.
+    pub(crate) wanted: RwSignal<i32>,
+    /// How often the run broke and was resumed.
+    pub(crate) resumed: RwSignal<u32>,
+    /// Where the run stands; but for a pause, of which the call knows nothing.
+    call: RwSignal<Phase>,
+    /// Shut while the person wants no more rows.
+    reading: Valve,
+    /// Shut while the run is given up, until the person asks for another try.
+    trying: Valve,
+    task: Task,
+    api: StoredValue<Api, LocalStorage>,
+    network: StoredValue<Network, LocalStorage>,
+}
+
+impl StreamRun {
+    /// Nothing runs yet.
+    pub(crate) fn new(api: Api, network: Network) -> Self {
+        Self {
+            feed: Feed::new(),
+            wanted: RwSignal::new(0),
+            resumed: RwSignal::new(0),
+            call: RwSignal::new(Phase::Idle),
+            reading: Valve::new(),
+            trying: Valve::new(),
+            task: Task::new(),
+            api: StoredValue::new_local(api),
+            network: StoredValue::new_local(network),
+        }
+    }
+
+    /// Where the run stands.
+    pub(crate) fn phase(self) -> Memo<Phase> {
+        Memo::new(move |_| {
+            let call = self.call.get();
+            if call.is_running() && self.reading.is_shut() { Phase::Paused } else { call }
+        })
+    }
+
+    /// Begins anew, with `length` items.
+    pub(crate) fn start(self, length: i32) {
+        self.reading.open();
+        self.trying.open();
+        self.wanted.set(length);
+        self.resumed.set(0);
+        self.call.set(Phase::Loading);
+        let sink = self.feed.begin();
+        let items = self.api.with_value(|api| api.stream(length));
+        let items = items.watched_by(move |connection| self.follow(connection));
+        self.task.start(async move {
+            let end = self.run(items, &sink, length).await;
+            self.feed.end();
+            self.call.set(end.unwrap_or_else(Phase::Failed));
+        });
+    }
+
+    /// Ends the run; its rows stay.
+    pub(crate) fn stop(self) {
+        self.task.cancel();
+        self.feed.end();
+        self.call.set(Phase::Stopped);
+    }
+
+    /// Stops reading, and with it, by and by, the server.
+    pub(crate) fn pause(self) {
+        self.reading.shut();
+        self.feed.hold();
+    }
+
+    /// Reads on after a pause.
+    pub(crate) fn go_on(self) {
+        self.feed.go_on();
+        self.reading.open();
+    }
+
+    /// Resumes without waiting any longer.
+    pub(crate) fn try_now(self) {
+        self.network.with_value(Network::try_now);
+    }
+
+    /// Tries again after the run was given up: the rows that are here stay. Whether there is a run to
+    /// try again.
+    pub(crate) fn try_again(self) -> bool {
+        let given_up = self.trying.is_shut();
+        if given_up {
+            self.call.set(Phase::Resuming { at_ms: now_ms() });
+            self.go_on();
+            self.trying.open();
+        }
+        given_up
+    }
+
+    fn follow(self, connection: Connection) {
+        match connection {
+            // The first time it is not resumed.
+            Connection::Connecting if self.call.get_untracked() == Phase::Loading => {}
+            Connection::Connecting => self.call.set(Phase::Resuming { at_ms: now_ms() }),
+            Connection::Live { resumed } => {
+                self.resumed.set(resumed);
+                self.call.set(Phase::Streaming);
+            }
+            Connection::Resuming { delay } => {
+                let at_ms = now_ms() + delay.as_secs_f64() * 1e3;
+                self.call.set(Phase::Resuming { at_ms });
+            }
+            Connection::Offline => self.call.set(Phase::Offline),
+        }
+    }
+
+    /// Receives to the end, however often it takes a person to ask for another try.
+    async fn run(
+        self,
+        mut items: ItemStream<FetchTransport>,
+        sink: &Sink,
+        length: i32,
+    ) -> Result<Phase, ApiError> {
+        loop {
+            match self.receive(&mut items, sink, length).await {
+                Err(error) if error.is_resumable() => {
+                    let trying = self.trying.seat();
+                    self.trying.shut();
+                    self.feed.hold();
+                    self.call.set(Phase::Failed(error));
+                    trying.opened().await;
+                }
+                end => return end,
+            }
+        }
+    }
+
+    /// Receives rows into `sink`; the phase that the stream ends in. Dropped, it cancels the call.
+    async fn receive(
+        self,
+        items: &mut ItemStream<FetchTransport>,
+        sink: &Sink,
+        length: i32,
+    ) -> Result<Phase, ApiError> {
+        let turns = Turns::new().ok();
+        let reading = self.reading.seat();
+        let mut budget = Budget::new();
+        while let Some(item) = items.next().await {
+            let item = item?;
+            sink.push(item.id, &item.name)?;
+            if sink.len() >= MAX_ROWS && usize::try_from(length).is_ok_and(|n| n > MAX_ROWS) {
+                return Ok(Phase::Full);
+            }
+            if budget.spend() {
+                if let Some(turns) = &turns {
+                    turns.next().await;
+                }
+                budget.renew();
+            }
+            if reading.is_shut() {
+                reading.opened().await;
+                budget.renew();
+            }
+        }
+        Ok(Phase::Finished)
+    }
+}
