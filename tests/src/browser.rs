@@ -1,6 +1,8 @@
-//! A real browser: headless Chromium through chromedriver.
+//! A real browser: headless Chromium through chromedriver, or one of the [`others`].
 //!
 //! What a page shows is waited for inside the page, frame by frame, so nothing here sleeps or polls.
+
+pub mod others;
 
 use std::{collections::BTreeSet, process::Stdio};
 
@@ -34,9 +36,18 @@ where
     let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(&profile))
         .await
         .expect("start Chromium");
+    run_in(driver, test).await;
+}
+
+/// Runs `test` in a browser that has started, and closes it.
+async fn run_in<F, T>(driver: WebDriver, test: F)
+where
+    F: FnOnce(Browser) -> T,
+    T: Future<Output = ()> + Send + 'static,
+{
     driver.set_script_timeout(PATIENCE).await.expect("set the script timeout");
     let outcome = tokio::spawn(test(Browser { driver: driver.clone() })).await;
-    driver.quit().await.expect("close Chromium");
+    driver.quit().await.expect("close the browser");
     if let Err(failure) = outcome {
         std::panic::resume_unwind(failure.into_panic());
     }

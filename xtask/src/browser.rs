@@ -1,5 +1,7 @@
 //! The browser of the tests: Chromium and what drives it, found or installed.
 
+pub(crate) mod others;
+
 use std::{
     env,
     path::{Path, PathBuf},

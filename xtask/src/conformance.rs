@@ -16,7 +16,7 @@ use clap::Subcommand;
 use xshell::cmd;
 
 use crate::{
-    browser::Browser,
+    browser::others::Engine,
     tools::{self, Tools, go::Go},
     workspace::{Workspace, run_tool, step},
 };
@@ -54,14 +54,19 @@ pub(crate) enum What {
         #[arg(last = true, value_name = "SUITE ARGS", allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Test the client: every gRPC-Web case a browser can run, by a page in headless Chromium.
+    /// Test the client: every gRPC-Web case a browser can run, by a page in a real one.
     ///
     /// The page calls through the transport that the product's page has. Fails if any case does: there
-    /// is no list of known failures. Go and Chromium must be installed.
+    /// is no list of known failures. Go must be installed, and the browser; on Debian, as root, that
+    /// is installed.
     #[command(after_help = "Examples:\n  \
         cargo xtask conformance client\n  \
+        cargo xtask conformance client --browser firefox\n  \
         cargo xtask conformance client -- --run '**/trailers-only/**' --trace")]
     Client {
+        /// The browser.
+        #[arg(long, value_enum, default_value_t = Engine::Chromium)]
+        browser: Engine,
         /// Arguments for `connectconformance`; see its `--help`.
         #[arg(last = true, value_name = "SUITE ARGS", allow_hyphen_values = true)]
         args: Vec<OsString>,
@@ -79,7 +84,7 @@ pub(crate) fn run(workspace: &Workspace, what: What) -> Result<ExitCode> {
     match what {
         What::Server { args } => server(workspace, &go, &protos, args, &[]),
         What::Backend { args } => server(workspace, &go, &protos, args, &["--behind-front"]),
-        What::Client { args } => client(workspace, &go, &protos, args),
+        What::Client { browser, args } => client(workspace, &go, &protos, browser, args),
         What::Protos => {
             println!("{}", protos.display());
             Ok(ExitCode::SUCCESS)
@@ -101,25 +106,27 @@ fn server(
     suite.judge(SERVER_CASES)
 }
 
-/// Tests the client, in Chromium.
+/// Tests the client, in a browser.
 fn client(
     workspace: &Workspace,
     go: &Go<'_>,
     protos: &Path,
+    browser: Engine,
     suite_args: Vec<OsString>,
 ) -> Result<ExitCode> {
     // What may be missing comes first: nobody waits for a build to read that.
-    let browser = Browser::ensure(workspace)?;
+    let drive = browser.ensure(workspace)?;
     let page = build_page(workspace, protos)?;
     let client = build(workspace, protos, "conformance-client")?;
     let mut suite = Suite::new(workspace, go, "client", suite_args)?;
     suite
         .command
         .arg("--")
+        .args(drive.wrapper)
         .arg(client)
+        .arg(browser.name())
         .env("CONFORMANCE_PAGE", page)
-        .env("RUNNEL_CHROMIUM", browser.chromium)
-        .env("RUNNEL_CHROMEDRIVER", browser.chromedriver);
+        .envs(drive.environment);
     suite.judge(CLIENT_CASES)
 }
 

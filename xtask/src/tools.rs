@@ -27,6 +27,8 @@ pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 const TRUNK: &str = "0.21.14";
 /// npm's build of wasm-opt.
 const BINARYEN: &str = "132.0.0";
+/// Drives Firefox.
+const GECKODRIVER: &str = "0.37.1";
 /// Builds the fuzz targets.
 const CARGO_FUZZ: &str = "0.13.2";
 /// The oldest wasm-opt that reads what today's rustc writes; Debian 12 has 108, which does not.
@@ -60,12 +62,13 @@ impl Tools {
 
 /// What `cargo test` runs a wasm with: a page around it, in a browser.
 pub(crate) fn wasm_test_runner(workspace: &Workspace) -> Result<PathBuf> {
-    let program = "wasm-bindgen-test-runner";
     let bindgen = bindgen_version(workspace)?;
-    match cargo_tool(workspace, "wasm-bindgen-cli", program, &bindgen)? {
-        Some(folder) => Ok(folder.join(format!("{program}{}", env::consts::EXE_SUFFIX))),
-        None => which(program).context("wasm-bindgen-test-runner is gone from PATH"),
-    }
+    cargo_program(workspace, "wasm-bindgen-cli", "wasm-bindgen-test-runner", &bindgen)
+}
+
+/// What drives Firefox.
+pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
+    cargo_program(workspace, "geckodriver", "geckodriver", GECKODRIVER)
 }
 
 /// PATH with `cargo fuzz`.
@@ -78,6 +81,19 @@ pub(crate) fn cargo_fuzz(workspace: &Workspace) -> Result<OsString> {
 fn with_path(folders: impl IntoIterator<Item = PathBuf>) -> Result<OsString> {
     let rest = env::var_os("PATH").unwrap_or_default();
     Ok(env::join_paths(folders.into_iter().chain(env::split_paths(&rest)))?)
+}
+
+/// A program that crates.io has the source of; its path.
+fn cargo_program(
+    workspace: &Workspace,
+    package: &str,
+    program: &str,
+    version: &str,
+) -> Result<PathBuf> {
+    match cargo_tool(workspace, package, program, version)? {
+        Some(folder) => Ok(folder.join(format!("{program}{}", env::consts::EXE_SUFFIX))),
+        None => which(program).with_context(|| format!("{program} is gone from PATH")),
+    }
 }
 
 /// A program that crates.io has the source of; its folder, if PATH needs one.

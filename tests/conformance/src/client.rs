@@ -1,7 +1,8 @@
 //! The program `conformance-client`: reads cases on standard input, has each run by a page in a real
 //! browser, and writes what came of it. It ends when there are no more.
 //!
-//! `CONFORMANCE_PAGE` names the folder of the page, as wasm-bindgen wrote it.
+//! `CONFORMANCE_PAGE` names the folder of the page, as wasm-bindgen wrote it. The program's argument, if
+//! any, is the browser: `chromium`, `firefox` or `webkit`.
 
 use std::{
     env, fs, io,
@@ -9,11 +10,14 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use axum::{Router, http::header, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
-use runnel_tests::browser::{Browser, in_browser};
+use runnel_tests::browser::{
+    Browser, in_browser,
+    others::{in_firefox, in_webkit},
+};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 
@@ -51,7 +55,7 @@ pub async fn run() -> Result<()> {
         Ok(())
     });
     let (outcome, written) = tokio::sync::oneshot::channel();
-    in_browser(async move |page: Browser| {
+    let cases = async move |page: Browser| {
         page.open(&url).await;
         page.until(READY).await;
         let mut written = Ok(());
@@ -64,8 +68,13 @@ pub async fn run() -> Result<()> {
         }
         // An Err would say that nobody waits for it.
         let _ = outcome.send(written);
-    })
-    .await;
+    };
+    match env::args().nth(1).as_deref() {
+        None | Some("chromium") => in_browser(cases).await,
+        Some("firefox") => in_firefox(cases).await,
+        Some("webkit") => in_webkit(cases).await,
+        Some(other) => bail!("no browser is called {other}"),
+    }
     written.await??;
     reading.join().map_err(|_| anyhow::anyhow!("reading panicked"))??;
     Ok(())
