@@ -97,7 +97,7 @@ impl TransportError {
             Self::Aborted { .. } => Code::Cancelled,
             Self::Http { status, .. } => code_of_http(*status),
             Self::TooLarge { .. } => Code::ResourceExhausted,
-            // "A client that expects one message and gets none or several": the status code guide.
+            // "Response cardinality violation", in the words of the status code guide.
             // <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
             Self::NotOneMessage { .. } => Code::Unimplemented,
             Self::NoStatus => Code::Unknown,

@@ -90,8 +90,9 @@ where
     }
 }
 
-/// "If the compression is not known to the receiver, it must fail with INTERNAL" (here) as opposed to
-/// a server's UNIMPLEMENTED: <https://github.com/grpc/grpc/blob/master/doc/compression.md>
+/// "If a server sent data which is compressed by an algorithm that is not supported by the client, an
+/// INTERNAL error status will occur on the client side"; tonic makes it UNIMPLEMENTED.
+/// <https://github.com/grpc/grpc/blob/master/doc/compression.md>
 fn check_encoding(headers: &HeaderMap, accepted: Option<&[u8]>) -> Result<(), TransportError> {
     let Some(encoding) = headers.get("grpc-encoding") else {
         return Ok(());
@@ -177,5 +178,67 @@ where
             Some(first) => Poll::Ready(Some(first)),
             None => self.poll(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+
+    use http_body_util::{BodyExt as _, Full};
+    use runnel_protos::api::{HelloRequest, api_client::ApiClient};
+    use tonic::Code;
+
+    use super::*;
+
+    /// Gives every call these bytes and an OK.
+    #[derive(Clone)]
+    struct Canned(&'static [u8]);
+
+    impl Service<Request<Body>> for Canned {
+        type Response = Response<Body>;
+        type Error = Status;
+        type Future = Ready<Result<Response<Body>, Status>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let trailers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(STATUS),
+                http::HeaderValue::from_static("0"),
+            )]);
+            if let Some(exchange) = request.extensions().get::<Exchange>() {
+                let messages = u64::try_from(self.0.len() / HELLO.len()).unwrap();
+                exchange.settle(Ok(Ending::Trailers { trailers: trailers.clone(), messages }));
+            }
+            let body = Full::new(Bytes::from_static(self.0));
+            ready(Ok(Response::new(Body::new(body.with_trailers(ready(Some(Ok(trailers))))))))
+        }
+    }
+
+    const HELLO: &[u8] = b"\0\0\0\0\x04\x0a\x02hi";
+    const TWO_HELLOS: &[u8] = b"\0\0\0\0\x04\x0a\x02hi\0\0\0\0\x04\x0a\x02hi";
+
+    fn hello() -> tonic::Request<HelloRequest> {
+        let mut request = tonic::Request::new(HelloRequest::default());
+        request.extensions_mut().insert(Unary);
+        request
+    }
+
+    #[tokio::test]
+    async fn several_messages_are_no_answer_to_a_unary_call() {
+        let answer = ApiClient::new(Mended::new(Canned(HELLO))).say_hello(hello()).await;
+        assert_eq!(answer.unwrap().into_inner().message, "hi");
+        let answer = ApiClient::new(Mended::new(Canned(TWO_HELLOS))).say_hello(hello()).await;
+        assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
+    }
+
+    /// When this fails, tonic has been mended, and [`Unary`] can go.
+    #[tokio::test]
+    async fn tonic_still_takes_the_first_of_several_messages() {
+        let answer = ApiClient::new(Canned(TWO_HELLOS)).say_hello(hello()).await;
+        assert_eq!(answer.unwrap().into_inner().message, "hi");
     }
 }

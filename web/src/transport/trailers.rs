@@ -47,7 +47,7 @@ pub fn parse(block: &[u8]) -> HeaderMap {
 }
 
 /// Leaves of a status what tonic can read: details only if they are base64, a message that is UTF-8.
-/// "Implementations must not error due to decoding invalid values":
+/// "When decoding invalid values, implementations MUST NOT error or throw away the message":
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses>
 pub fn mend_status(headers: &mut HeaderMap) {
     if headers.get(DETAILS).is_some_and(|details| BASE64.decode(details).is_err()) {
