@@ -185,20 +185,11 @@ impl EnvelopeWalk {
             if self.single && self.messages > 0 {
                 return (at, Err(Fault::SeveralMessages));
             }
+            at = self.skip_whole_messages(piece, at);
             let rest = &piece[at..];
-            let wanted = if self.prefix_bytes == 0
-                && let Some(whole) = rest.first_chunk()
-            {
-                // Streams of small messages spend their time here, so this copies nothing in pieces.
-                self.prefix = *whole;
-                self.prefix_bytes = PREFIX_BYTES;
-                PREFIX_BYTES
-            } else {
-                let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
-                self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&rest[..wanted]);
-                self.prefix_bytes += wanted;
-                wanted
-            };
+            let wanted = (PREFIX_BYTES - self.prefix_bytes).min(rest.len());
+            self.prefix[self.prefix_bytes..][..wanted].copy_from_slice(&rest[..wanted]);
+            self.prefix_bytes += wanted;
             if self.prefix_bytes < PREFIX_BYTES {
                 break;
             }
@@ -211,6 +202,26 @@ impl EnvelopeWalk {
             at += passed;
         }
         (piece.len(), Ok(()))
+    }
+
+    /// Walks the messages that are whole and sound within `piece`, from `at`; gives where they end. A
+    /// stream of small messages is nothing else, so this touches no more than the prefixes.
+    fn skip_whole_messages(&mut self, piece: &[u8], mut at: usize) -> usize {
+        if self.prefix_bytes > 0 || self.single {
+            return at;
+        }
+        let mut messages = 0;
+        while let Some([_flag, length @ ..]) = piece[at..].first_chunk::<PREFIX_BYTES>() {
+            let message_bytes = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            let rest = piece.len() - at - PREFIX_BYTES;
+            if message_bytes > self.limit_bytes || message_bytes > rest {
+                break;
+            }
+            messages += 1;
+            at += PREFIX_BYTES + message_bytes;
+        }
+        self.messages += messages;
+        at
     }
 
     /// Goes back to before a prefix that has come in part, and gives how many bytes that is. They are
