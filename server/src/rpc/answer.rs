@@ -5,6 +5,10 @@
 use std::{
     mem,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +17,7 @@ use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
 use tonic::{Code, Status, body::Body};
 
-use super::{envelope::EnvelopeWalk, raw_body::Given, trailers_of};
+use super::{envelope::EnvelopeWalk, trailers_of};
 
 /// The most metadata that gRPC's own clients take, in bytes: 16 KiB.
 /// <https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h>,
@@ -30,17 +34,37 @@ pub struct AnswerLimits {
     pub metadata_bytes: usize,
 }
 
+/// How many messages an answer has given so far; in its extensions. Whoever walks the messages, or makes
+/// them, counts them here, so that nobody else has to read every byte again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given(Arc<AtomicU64>);
+
+impl Given {
+    pub(super) fn messages(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, messages: u64) {
+        self.0.store(messages, Ordering::Relaxed);
+    }
+}
+
 /// Holds an answer to its bounds.
-pub(super) fn bound<B>(response: Response<B>, limits: AnswerLimits) -> Response<Body>
+pub(super) fn bound<B>(mut response: Response<B>, limits: AnswerLimits) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes, Error = Status> + Unpin + Send + 'static,
 {
     if let Err(status) = check_metadata(response.headers(), limits.metadata_bytes) {
         return status.into_http();
     }
-    // Bytes that we write ourselves need no second look.
-    let ours = response.extensions().get::<Given>().is_some();
-    let messages = (!ours).then(|| EnvelopeWalk::new(limits.message_bytes, false));
+    // Bytes that we write ourselves are counted, and need no second look.
+    let messages = if response.extensions().get::<Given>().is_some() {
+        None
+    } else {
+        let given = Given::default();
+        response.extensions_mut().insert(given.clone());
+        Some((EnvelopeWalk::new(limits.message_bytes, false), given))
+    };
     response.map(|inner| {
         if inner.is_end_stream() {
             return Body::empty();
@@ -67,7 +91,8 @@ fn check_metadata(metadata: &HeaderMap, limit_bytes: usize) -> Result<(), Status
 struct BoundedBody<B> {
     /// None once the answer has ended, or broken a bound; the producer is gone then.
     inner: Option<B>,
-    messages: Option<EnvelopeWalk>,
+    /// None if nobody needs to look at them.
+    messages: Option<(EnvelopeWalk, Given)>,
     metadata_bytes: usize,
     /// The beginning of a prefix, kept until its length is known: were it sent, only its message could
     /// follow.
@@ -79,7 +104,7 @@ struct BoundedBody<B> {
 impl<B> BoundedBody<B> {
     /// As much of what was held and the next piece as may be sent.
     fn sound(&mut self, mut piece: Bytes) -> Bytes {
-        let Some(messages) = &mut self.messages else {
+        let Some((messages, given)) = &mut self.messages else {
             return piece;
         };
         if !self.held.is_empty() {
@@ -87,8 +112,13 @@ impl<B> BoundedBody<B> {
         }
         let (sound_bytes, walked) = messages.walk(&piece);
         match walked {
-            Ok(()) => self.held = piece.split_off(sound_bytes - messages.step_back()),
+            Ok(()) => {
+                given.set(messages.messages());
+                self.held = piece.split_off(sound_bytes - messages.step_back());
+            }
             Err(fault) => {
+                // The one at fault has begun, but is not sent.
+                given.set(messages.messages().saturating_sub(1));
                 piece.truncate(sound_bytes);
                 let status = Status::resource_exhausted(format!("of the answer: {fault}"));
                 self.end(Some(trailers_of(&status)));

@@ -21,10 +21,7 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{
-    call_log, envelope::EnvelopeWalk, normalize::Protocol, raw_body::Given,
-    trace_parent::TraceParent,
-};
+use super::{answer::Given, call_log, normalize::Protocol, trace_parent::TraceParent};
 use crate::metrics::{CallMetrics, MethodMetrics, Tally};
 
 /// Watches each call.
@@ -106,20 +103,12 @@ pub(crate) struct Call {
     trace_parent: Option<TraceParent>,
     began: Instant,
     received: Arc<Received>,
-    sent: Sent,
+    /// None as long as there is no answer with a body.
+    given: Option<Given>,
     sent_bytes: u64,
     /// None as long as no status was sent.
     code: Option<Code>,
     refused_by: Option<RefusedBy>,
-}
-
-/// How the messages of an answer are counted.
-#[derive(Debug)]
-enum Sent {
-    /// By their prefixes.
-    Walked(EnvelopeWalk),
-    /// By whoever made them.
-    Given(Given),
 }
 
 impl Call {
@@ -137,7 +126,7 @@ impl Call {
             trace_parent: TraceParent::of(request.headers()),
             began: Instant::now(),
             received: Arc::default(),
-            sent: Sent::Walked(EnvelopeWalk::new(usize::MAX, false)),
+            given: None,
             sent_bytes: 0,
             code: None,
             refused_by: None,
@@ -181,9 +170,7 @@ impl Call {
         if let Some(RefusedBy(bound)) = self.refused_by {
             self.method.refused(bound);
         }
-        if let Some(given) = response.extensions().get::<Given>() {
-            self.sent = Sent::Given(given.clone());
-        }
+        self.given = response.extensions().get().cloned();
     }
 
     fn saw_frame(&mut self, frame: &Result<Frame<Bytes>, Status>) {
@@ -191,10 +178,6 @@ impl Call {
             Ok(frame) => {
                 if let Some(data) = frame.data_ref() {
                     self.sent_bytes += data.len() as u64;
-                    if let Sent::Walked(walk) = &mut self.sent {
-                        // Without a limit there is no fault.
-                        let _ = walk.walk(data);
-                    }
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.saw_status(trailers);
                 }
@@ -213,10 +196,7 @@ impl Call {
         Tally {
             received_messages: self.received.messages.load(Ordering::Relaxed),
             received_bytes: self.received.bytes.load(Ordering::Relaxed),
-            sent_messages: match &self.sent {
-                Sent::Walked(walk) => walk.messages(),
-                Sent::Given(given) => given.messages(),
-            },
+            sent_messages: self.given.as_ref().map_or(0, Given::messages),
             sent_bytes: self.sent_bytes,
         }
     }

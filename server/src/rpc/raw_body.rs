@@ -4,10 +4,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -15,6 +12,8 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
+
+use super::answer::Given;
 
 /// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
 pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static {
@@ -28,16 +27,6 @@ pub struct RawBody {
     // Extensions must be cloneable; whoever takes the body first has it.
     body: Arc<Mutex<Option<Body>>>,
     given: Given,
-}
-
-/// How many messages a [`RawBody`] has given so far; in the extensions of an answer that is sent from one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Given(Arc<AtomicU64>);
-
-impl Given {
-    pub(super) fn messages(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl RawBody {
@@ -79,7 +68,7 @@ impl<M: Messages> http_body::Body for CountedBody<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.messages).poll_frame(cx);
-        self.given.0.store(self.messages.given(), Ordering::Relaxed);
+        self.given.set(self.messages.given());
         frame
     }
 
