@@ -11,7 +11,9 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
+    extract::Request,
     http::{StatusCode, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -20,6 +22,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
 use crate::{
+    access::Hosts,
     metrics::{self, Metrics},
     readiness::Readiness,
 };
@@ -33,17 +36,28 @@ pub(crate) async fn serve(
     readiness: Readiness,
     metrics: Metrics,
 ) -> io::Result<()> {
+    // No page may read it either, whatever its name resolves to.
+    let hosts = Hosts::new(listener.local_addr()?, &[]);
     let mut server = Server::<SocketAddr>::from_listener(listener).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    server.serve(router(readiness, metrics).into_make_service()).await
+    server.serve(router(readiness, metrics, hosts).into_make_service()).await
 }
 
-fn router(readiness: Readiness, metrics: Metrics) -> Router {
+fn router(readiness: Readiness, metrics: Metrics, hosts: Hosts) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(async move || readyz(&readiness)))
         .route("/metrics", get(async move || metrics_text(&metrics)))
         .fallback(async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
+        .layer(from_fn(move |request: Request, next: Next| {
+            let refusal = hosts.refusal(&request);
+            async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => next.run(request).await,
+                }
+            }
+        }))
 }
 
 fn readyz(readiness: &Readiness) -> (StatusCode, String) {

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
+//! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
@@ -18,6 +19,7 @@
 //! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
+pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
@@ -55,6 +57,7 @@ use tonic_health::ServingStatus;
 use tower::Service;
 
 use crate::{
+    access::Access,
     api::Api,
     backend::{Backend, BackendError},
     config::ServeConfig,
@@ -181,10 +184,12 @@ where
 {
     let (drain, metrics) = (Drain::default(), Metrics::new()?);
     let call_metrics = CallMetrics::register(metrics.registry(), &methods)?;
-    let rpc = rpc::layers(service, methods, config.limits(), drain.clone(), call_metrics);
-    let app = router::router(names.as_deref(), rpc);
-
     let Listeners { public, admin } = listeners;
+    let access = Access::new(&config.access, public.local_addr()?);
+    let limits = config.limits();
+    let rpc = rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access);
+    let app = router::router(names.as_deref(), rpc, access.hosts);
+
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);

@@ -5,16 +5,17 @@ use http::{HeaderMap, Method, header};
 use tower::ServiceExt as _;
 
 use crate::{
+    access::Hosts,
     rpc::{self, Rpc},
     ui,
 };
 
 /// The whole of what the public port answers. `services` are the names of those there are; None if that
-/// is not for us to know.
+/// is not for us to know. Whether it is for one of `hosts` at all, `rpc` looks itself.
 ///
 /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
 /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
-pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc) -> Router {
+pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc, hosts: Hosts) -> Router {
     let mut router = Router::new();
     for name in services.unwrap_or_default() {
         router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());
@@ -24,7 +25,7 @@ pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc) -> Router {
         if is_grpc(request.headers()) || any_service && looks_like_a_call(&request) {
             rpc.oneshot(request).await.map(|response| response.map(Body::new))
         } else {
-            Ok(ui::respond(&request))
+            Ok(hosts.refusal(&request).unwrap_or_else(|| ui::respond(&request)))
         }
     })
 }

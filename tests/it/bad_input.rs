@@ -120,7 +120,7 @@ async fn a_client_that_reads_only_after_writing_gets_its_refusal_and_keeps_its_c
     for bytes in [LIMIT_BYTES * 3 / 2, 7] {
         let body = frame(&HelloRequest { name: "x".repeat(bytes) });
         let head = format!(
-            "POST /api.Api/sayHello HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+            "POST /api.Api/sayHello HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
              content-length: {}\r\n\r\n",
             body.len()
         );

@@ -32,7 +32,7 @@ async fn start(connections: ConnectionsConfig) -> (TestServer, Events) {
 /// A connection over HTTP/1.1 that has had an answer, and may have more.
 async fn connect_http1(address: SocketAddr) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    let get = b"GET /no-such-file.css HTTP/1.1\r\nhost: runnel\r\n\r\n";
+    let get = b"GET /no-such-file.css HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(get).await.ok()?;
     let mut answer = [0; 12];
     patiently("an answer or the end", stream.read_exact(&mut answer)).await.ok()?;
@@ -75,7 +75,7 @@ async fn a_connection_too_many_is_closed_and_the_others_live_on() {
         let label = format!("reason=\"{reason}\"");
         assert_eq!(metrics.sum("runnel_connections_refused_total", &[&label]), 1);
         assert_eq!(metrics.sum("runnel_connections_open", &[]), 2);
-        let get = b"GET / HTTP/1.1\r\nhost: runnel\r\nconnection: close\r\n\r\n";
+        let get = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         second.write_all(get).await.unwrap();
         assert!(until_closed(&mut second).await.contains("connection: close\r\n"));
         drop((first, second));
@@ -131,7 +131,7 @@ async fn who_never_ends_the_head_of_a_request_is_closed() {
     let config = ConnectionsConfig { header_timeout, ..ConnectionsConfig::default() };
     let (server, _events) = start(config).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    stream.write_all(b"POST /api.Api/sayHello HTTP/1.1\r\nhost: runnel\r\n").await.unwrap();
+    stream.write_all(b"POST /api.Api/sayHello HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     let (mut reads, mut writes) = stream.split();
     // A header now and then, for as long as it takes.
     let drips = async {
@@ -192,7 +192,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_go_on() {
     // Over HTTP/1.1 the answer says it.
     let mut http1 = connect_http1(server.address()).await.unwrap();
     patiently("the last answer", async {
-        let get = b"GET /no-such-file.css HTTP/1.1\r\nhost: runnel\r\n\r\n";
+        let get = b"GET /no-such-file.css HTTP/1.1\r\nhost: localhost\r\n\r\n";
         let mut answer = [0; 4096];
         while http1.write_all(get).await.is_ok()
             && http1.read(&mut answer).await.is_ok_and(|n| n > 0)
@@ -210,7 +210,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_go_on() {
 async fn an_answer_that_comes_before_the_request_has_ended_arrives_whole() {
     let (server, _events) = start(ConnectionsConfig::default()).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    let head = "GET / HTTP/1.1\r\nhost: runnel\r\n";
+    let head = "GET / HTTP/1.1\r\nhost: localhost\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     // Far more than a head may have; the refusal comes in the middle of it.
     for _ in 0..1000 {

@@ -85,7 +85,7 @@ async fn a_call_that_was_begun_is_answered_and_its_connection_closed() {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let body = items(1);
     let head = format!(
-        "POST {ALL} HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+        "POST {ALL} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
          expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
@@ -110,7 +110,7 @@ async fn a_call_that_was_begun_is_answered_and_its_connection_closed() {
 async fn an_idle_connection_is_closed_at_once_and_http2_gets_a_goaway() {
     let (mut server, mut events) = start(NEVER).await;
     let mut idle = TcpStream::connect(server.address()).await.unwrap();
-    idle.write_all(b"GET / HTTP/1.1\r\nhost: runnel\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     idle.read_u8().await.unwrap();
     // A call that stays keeps its connection.
     let mut stream = server.client().get_stream(1).await.unwrap();

@@ -163,7 +163,7 @@ async fn a_client_that_goes_away_takes_the_handler_with_it_even_while_it_waits()
         for reset in [false, true] {
             let mut stream = TcpStream::connect(server.address()).await.unwrap();
             let head = format!(
-                "POST {path} HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+                "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
                  content-length: {}\r\n\r\n",
                 body.len()
             );
@@ -315,7 +315,7 @@ async fn until_admitted_within(
 async fn a_body_that_never_ends_is_ended_by_its_deadline() {
     let (server, events) = start(ServeConfig::default()).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    let head = "POST /api.Api/sayHello HTTP/1.1\r\nhost: runnel\r\n\
+    let head = "POST /api.Api/sayHello HTTP/1.1\r\nhost: localhost\r\n\
                 content-type: application/grpc-web\r\ngrpc-timeout: 50m\r\n\
                 transfer-encoding: chunked\r\n\r\n2\r\n\0\0\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -1,6 +1,7 @@
 //! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
 //! environment name and a default.
 
+mod access;
 mod admin;
 mod backend;
 mod connections;
@@ -15,7 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
 pub use self::{
-    admin::AdminConfig, backend::BackendConfig, connections::ConnectionsConfig, tls::TlsConfig,
+    access::AccessConfig, admin::AdminConfig, backend::BackendConfig,
+    connections::ConnectionsConfig, tls::TlsConfig,
 };
 use crate::{
     places::Bound,
@@ -143,6 +145,10 @@ pub struct ServeConfig {
     #[command(flatten)]
     pub admin: AdminConfig,
 
+    /// Access from within browsers.
+    #[command(flatten)]
+    pub access: AccessConfig,
+
     /// What a connection may cost.
     #[command(flatten)]
     pub connections: ConnectionsConfig,
@@ -238,6 +244,7 @@ impl Default for ServeConfig {
             max_streams_per_address: 1024,
             log_format: LogFormat::Text,
             admin: AdminConfig::default(),
+            access: AccessConfig::default(),
             connections: ConnectionsConfig::default(),
             tls: TlsConfig::default(),
             backend: BackendConfig::default(),
@@ -301,6 +308,8 @@ mod tests {
             &["--tls-cert", "without-a-key.pem"],
             &["--tls-client-ca", "without-a-certificate.pem"],
             &["--admin-listen", "9090"],
+            &["--cors-origin", "https://app.example/"],
+            &["--allow-host", "app.example:80"],
             &["--backend", "http://host:1/path"],
             &["--backend-client-cert", "file"],
             &["--backend-health-interval", "0s"],

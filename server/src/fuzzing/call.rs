@@ -14,6 +14,8 @@ use tonic::{Status, body::Body, codec::CompressionEncoding};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
+    access::Access,
+    config::AccessConfig,
     metrics::CallMetrics,
     places::Bound,
     rpc::{
@@ -200,7 +202,8 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             unary: one,
             streams: one,
         };
-        layers(routes, methods, limits, Drain::default(), metrics)
+        let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
+        layers(routes, methods, limits, Drain::default(), metrics, &access)
     })
 }
 

@@ -3,10 +3,13 @@
 //! | layer | why |
 //! |---|---|
 //! | [`unread_body`] | an early answer must not break the connection under a client that still sends |
+//! | [`host`] | on loopback, only calls for a name that is ours |
+//! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | each call is counted and logged once, with the status it really ended with |
+//! | [`origin`] | a page of another origin may not call |
 //! | [`admission`] | how many calls may be open |
 //! | [`drain`] | what is open when the server ends is told so |
 //! | [`deadline`] | the call ends in time, its stream included |
@@ -29,9 +32,11 @@ pub mod deadline;
 pub mod drain;
 pub mod ending;
 pub mod envelope;
+mod host;
 pub mod methods;
 pub mod normalize;
 pub mod observe;
+mod origin;
 pub mod raw_body;
 pub(crate) mod trace_parent;
 pub mod trailers;
@@ -56,7 +61,7 @@ use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use self::code_name::code_name;
-use crate::{metrics::CallMetrics, places::Bound};
+use crate::{access::Access, metrics::CallMetrics, places::Bound};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -91,6 +96,7 @@ pub fn layers<S>(
     limits: Limits,
     drain: drain::Drain,
     metrics: CallMetrics,
+    access: &Access,
 ) -> Rpc
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -107,10 +113,13 @@ where
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ))
+        .layer(host::HostLayer::new(access.hosts.clone()))
+        .option_layer(access.origins.cors())
         .layer(normalize::NormalizeLayer)
         .layer(methods::MethodsLayer::new(methods))
         .layer(GrpcWebLayer::new())
         .layer(observe::ObserveLayer::new(metrics))
+        .layer(origin::OriginLayer::new(access.origins.clone()))
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
         .layer(drain::DrainLayer::new(drain))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))

@@ -5,13 +5,18 @@
 //! - A file whose name carries the hash of its own bytes never changes: cached for good. The name is
 //!   checked against the bytes, so a file that merely looks hashed is not.
 //! - A file that is not there is a 404, not the page.
+//! - Every answer tells the browser how little the page needs ([`security`]).
 //! - `.br` and `.gz` beside a file are its precompressed forms, sent to whoever accepts them.
+
+mod security;
 
 use std::fmt::Write as _;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::net::Encrypted;
 
 #[derive(RustEmbed)]
 #[folder = "../dist"]
@@ -26,6 +31,13 @@ const INDEX: &str = "index.html";
 
 /// Answers a request for the page or one of its files.
 pub(crate) fn respond<B>(request: &Request<B>) -> Response<Body> {
+    let mut response = answer(request);
+    let is_encrypted = request.extensions().get::<Encrypted>().is_some();
+    security::add(response.headers_mut(), is_encrypted);
+    response
+}
+
+fn answer<B>(request: &Request<B>) -> Response<Body> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET\n");
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -105,7 +117,6 @@ impl Asset {
         }
         headers.insert(header::CONTENT_TYPE, self.content_type);
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(coding) = self.coding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }

@@ -1,0 +1,218 @@
+//! Which pages may call.
+//!
+//! A call of gRPC or gRPC-Web has a content type that a browser sends to another origin only after
+//! asking (a preflight), and we say yes to named origins alone. That the call itself is looked at too
+//! is a second lock: it holds whatever a browser, an extension or a proxy makes of the first. The rule
+//! is the one Go's `net/http.CrossOriginProtection` has, with the reasons in
+//! <https://words.filippo.io/csrf/>: what the browser says in `sec-fetch-site`, or else whether
+//! `origin` is the host that is called.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use tonic::Status;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
+
+use super::authority;
+
+/// For how long a browser need not ask again; more than Chromium allows is of no use.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(2);
+
+/// The origin of pages that may call, spelled as browsers do: `https://app.example`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(HeaderValue);
+
+/// Why a text is no origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    /// Any origin, or one that any page can have.
+    #[error("name each origin; `*` and `null` would let any page call")]
+    Any,
+    /// Not what a browser would ever send.
+    #[error(
+        "an origin is a scheme, a host and a port that is not the scheme's own, in lower case, \
+             such as https://app.example or http://localhost:3000"
+    )]
+    Malformed,
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, OriginError> {
+        if matches!(text, "*" | "null") {
+            return Err(OriginError::Any);
+        }
+        let uri: Uri = text.parse().map_err(|_| OriginError::Malformed)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(OriginError::Malformed);
+        };
+        // Browsers leave the port out where it is the scheme's own.
+        let own_port = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        let port = authority.port_u16().filter(|port| Some(*port) != own_port);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let spelled = format!("{scheme}://{}{port}", authority.host()).to_ascii_lowercase();
+        match HeaderValue::from_str(&spelled) {
+            Ok(value) if spelled == text => Ok(Self(value)),
+            _ => Err(OriginError::Malformed),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+/// The origins that may call, beside the server's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Origins(Arc<[HeaderValue]>);
+
+impl Origins {
+    pub(crate) fn new(named: &[Origin]) -> Self {
+        Self(named.iter().map(|Origin(value)| value.clone()).collect())
+    }
+
+    /// Answers preflights, and lets pages of the named origins read answers; None if there are none.
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        let named = || self.0.iter().cloned();
+        (!self.0.is_empty()).then(|| {
+            CorsLayer::new()
+                .allow_origin(AllowOrigin::list(named()))
+                .allow_methods([Method::POST])
+                // Metadata has whatever names a client gives it.
+                .allow_headers(AllowHeaders::mirror_request())
+                // The status of an answer without messages is in its headers. The star stands for the
+                // metadata, whose names the services choose.
+                .expose_headers(ExposeHeaders::list([
+                    HeaderName::from_static("grpc-status"),
+                    HeaderName::from_static("grpc-message"),
+                    HeaderName::from_static("grpc-status-details-bin"),
+                    HeaderName::from_static("*"),
+                ]))
+                .max_age(PREFLIGHT_MAX_AGE)
+        })
+    }
+
+    /// Refuses a call that a page of another origin makes.
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Status> {
+        let headers = request.headers();
+        let origin = headers.get(header::ORIGIN);
+        let is_foreign = match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+            Some(b"same-origin" | b"none") => return Ok(()),
+            Some(_) => true,
+            // An old browser, or one that was called without TLS; or none.
+            None => origin.is_some_and(|origin| !is_same(origin, request)),
+        };
+        if is_foreign && !origin.is_some_and(|origin| self.0.contains(origin)) {
+            return Err(Status::permission_denied(
+                "pages of another origin may not call this server; --cors-origin names those that may",
+            ));
+        }
+        Ok(())
+    }
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether an origin is the host that is called. The scheme is not compared: behind a proxy that ends
+/// TLS we do not know it.
+fn is_same<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    match (origin, authority(request)) {
+        (Some((_scheme, host)), Some(authority)) => authority.as_str().eq_ignore_ascii_case(host),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_spelled_as_browsers_spell_it() {
+        for text in [
+            "https://app.example",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+            "https://xn--bcher-kva.example",
+            "chrome-extension://abcdefghijklmnop",
+        ] {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused_rather_than_never_matched() {
+        for text in [
+            "",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://app.example/path",
+            "https://app.example?x",
+            "https://App.example",
+            "HTTPS://app.example",
+            "https://app.example:443",
+            "http://app.example:80",
+            "https://me@app.example",
+            "https://*.example ",
+            "https://bücher.example",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(OriginError::Malformed), "{text}");
+        }
+        for text in ["*", "null"] {
+            assert_eq!(text.parse::<Origin>(), Err(OriginError::Any));
+        }
+    }
+
+    /// Whether a call with these headers is let through, with `https://named.example` named.
+    fn passes(headers: &[(&str, &str)]) -> bool {
+        let mut request = Request::post("/").header(header::HOST, "runnel.example:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let origins = Origins::new(&["https://named.example".parse().unwrap()]);
+        origins.check(&request.body(()).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn native_clients_our_own_page_and_named_origins_may_call() {
+        for headers in [
+            &[][..],
+            &[("sec-fetch-site", "same-origin"), ("origin", "http://runnel.example:8080")],
+            // Through a development proxy that rewrites the host.
+            &[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:8081")],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "http://runnel.example:8080")],
+            &[("origin", "https://Runnel.example:8080")],
+            &[("origin", "https://named.example")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://named.example")],
+        ] {
+            assert!(passes(headers), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins_may_not() {
+        for headers in [
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", "https://other.runnel.example")],
+            &[("sec-fetch-site", "nonsense")],
+            &[("origin", "https://evil.example")],
+            &[("origin", "http://runnel.example:8081")],
+            &[("origin", "http://named.example")],
+            &[("origin", "https://named.example.evil.example")],
+            &[("origin", "null")],
+            &[("origin", "")],
+        ] {
+            assert!(!passes(headers), "{headers:?}");
+        }
+    }
+}

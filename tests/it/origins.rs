@@ -1,0 +1,202 @@
+//! Which pages may call: by what browsers say, on raw sockets, and in a real browser.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use runnel::config::{AccessConfig, ServeConfig};
+use runnel_protos::api::ApiRequest;
+use runnel_tests::{
+    binary::Binary,
+    browser::{Browser, in_browser},
+    metrics::Metrics,
+    server::TestServer,
+    wire::{self, PROTOCOLS, Protocol, frame},
+};
+use tonic::Code;
+
+const APP: &str = "https://app.example";
+
+fn named(origin: &str) -> ServeConfig {
+    let cors_origin = vec![origin.parse().unwrap()];
+    let access = AccessConfig { cors_origin, ..AccessConfig::default() };
+    ServeConfig { access, ..ServeConfig::default() }
+}
+
+fn call(protocol: Protocol, headers: &[(&str, &str)]) -> Request<Bytes> {
+    let body = protocol.encode(frame(&ApiRequest { length: 1, after: 0 }));
+    let mut request =
+        Request::post("/api.Api/getAll").header(header::CONTENT_TYPE, protocol.content_type());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).unwrap()
+}
+
+fn preflight(origin: &str) -> Request<Bytes> {
+    Request::builder()
+        .method(Method::OPTIONS)
+        .uri("/api.Api/getAll")
+        .header(header::ORIGIN, origin)
+        .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "content-type,x-grpc-web,x-mine")
+        .body(Bytes::new())
+        .unwrap()
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    let values: Vec<_> =
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+    values.join(", ").to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn without_a_named_origin_no_other_page_may_call_and_native_clients_may() {
+    let server = TestServer::start().await;
+    let own = server.url();
+    let foreign: [&[(&str, &str)]; 3] = [
+        &[("origin", APP)],
+        &[("origin", APP), ("sec-fetch-site", "cross-site")],
+        &[("origin", "null")],
+    ];
+    for protocol in PROTOCOLS {
+        for headers in foreign {
+            let answer = wire::send(server.address(), protocol, call(protocol, headers)).await;
+            assert_eq!(answer.code(), Some(Code::PermissionDenied), "{protocol:?} {headers:?}");
+            assert!(answer.message().contains("--cors-origin"), "{}", answer.message());
+            assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+        }
+        let ours: [&[(&str, &str)]; 3] =
+            [&[], &[("origin", &own)], &[("origin", &own), ("sec-fetch-site", "same-origin")]];
+        for headers in ours {
+            let answer = wire::send(server.address(), protocol, call(protocol, headers)).await;
+            assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?} {headers:?}");
+        }
+    }
+    // No preflight is granted.
+    let refused = wire::http1_request(server.address(), preflight(APP)).await;
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(!refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+
+    let metrics = Metrics::read_until(server.admin_address(), "the refusals", |metrics| {
+        metrics.sum("grpc_server_handled_total", &[]) >= 18
+    })
+    .await;
+    assert_eq!(metrics.sum("runnel_calls_refused_total", &["bound=\"cors_origin\""]), 9);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata() {
+    let server = TestServer::start_with(named(APP)).await;
+    let granted = wire::http1_request(server.address(), preflight(APP)).await;
+    assert_eq!(granted.status(), StatusCode::OK);
+    let headers = granted.headers();
+    assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+    assert_eq!(text(headers, header::ACCESS_CONTROL_ALLOW_METHODS), "post");
+    let allowed = text(headers, header::ACCESS_CONTROL_ALLOW_HEADERS);
+    assert_eq!(allowed, "content-type,x-grpc-web,x-mine");
+    assert!(text(headers, header::VARY).contains("origin"));
+    assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+
+    for protocol in [Protocol::GrpcWeb, Protocol::GrpcWebText] {
+        let request = call(protocol, &[("origin", APP), ("sec-fetch-site", "cross-site")]);
+        let answer = wire::send(server.address(), protocol, request).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+        assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+        assert!(text(&answer.headers, header::VARY).contains("origin"));
+        let exposed = text(&answer.headers, header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        for name in ["grpc-status", "grpc-message", "grpc-status-details-bin", "*"] {
+            assert!(exposed.split(',').any(|exposed| exposed.trim() == name), "{exposed}");
+        }
+    }
+
+    // The others are where they were.
+    for origin in ["https://evil.example", "http://app.example", "https://app.example:8443"] {
+        let refused = wire::http1_request(server.address(), preflight(origin)).await;
+        assert!(!refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{origin}");
+        let request = call(Protocol::GrpcWeb, &[("origin", origin)]);
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(Code::PermissionDenied), "{origin}");
+        assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{origin}");
+    }
+    server.stop().await;
+}
+
+/// A page whose name was rebound to 127.0.0.1 is of one origin with us, to its browser.
+#[tokio::test]
+async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port() {
+    let server = TestServer::start().await;
+    let rebound = format!("evil.example:{}", server.address().port());
+    let of = |host: &str, method: Method, path: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/grpc-web")
+            .body(Bytes::from(frame(&ApiRequest { length: 1, after: 0 })))
+            .unwrap()
+    };
+    let mut page = of(&rebound, Method::GET, "/");
+    page.headers_mut().remove(header::CONTENT_TYPE);
+    for (address, request) in [
+        (server.address(), page),
+        (server.address(), of(&rebound, Method::POST, "/api.Api/getAll")),
+        (server.address(), of(&rebound, Method::POST, "/unknown")),
+        (server.admin_address(), of(&rebound, Method::GET, "/metrics")),
+    ] {
+        let path = request.uri().path().to_owned();
+        let answer = wire::http1_request(address, request).await;
+        assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
+    }
+    for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:8080", "app.localhost"] {
+        let request = of(host, Method::POST, "/api.Api/getAll");
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{host}");
+    }
+    server.stop().await;
+
+    // Behind a proxy that keeps the host, as most do.
+    let access =
+        AccessConfig { allow_host: vec!["evil.example".into()], ..AccessConfig::default() };
+    let server = TestServer::start_with(ServeConfig { access, ..ServeConfig::default() }).await;
+    let request = of(&rebound, Method::POST, "/api.Api/getAll");
+    let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+    assert_eq!(answer.code(), Some(Code::Ok));
+    server.stop().await;
+}
+
+/// In the page of one server: a call of another server's `getAll`. The bytes of its answer, or why
+/// there are none.
+fn fetch(url: &str) -> String {
+    format!(
+        "fetch('{url}/api.Api/getAll', {{
+             method: 'POST',
+             headers: {{ 'content-type': 'application/grpc-web+proto', 'x-grpc-web': '1' }},
+             body: new Uint8Array([0, 0, 0, 0, 2, 8, 1]),
+         }}).then(async answer => (await answer.arrayBuffer()).byteLength, error => String(error))
+           .then(outcome => {{ window.outcome = outcome; }}), null"
+    )
+}
+
+/// A page with no policy of its own about whom it may call: what is refused, the server refuses.
+#[tokio::test]
+async fn a_page_of_another_origin_calls_only_where_it_is_named() {
+    let foreign = TestServer::start().await;
+    // A 404 of the admin port is a page, too.
+    let page_url = format!("http://{}", foreign.admin_address());
+    let closed = Binary::start(&[]).await;
+    let open = Binary::start(&["--cors-origin", &page_url]).await;
+    in_browser(async move |page: Browser| {
+        page.open(&page_url).await;
+        page.eval(&fetch(&closed.url())).await;
+        page.until("window.outcome !== undefined").await;
+        assert_eq!(page.eval("window.outcome").await, "TypeError: Failed to fetch");
+
+        page.eval("delete window.outcome").await;
+        page.eval(&fetch(&open.url())).await;
+        page.until("window.outcome !== undefined").await;
+        // An item of 15 bytes in a message with its prefix, and the trailers.
+        assert!(page.eval("window.outcome").await.as_u64().unwrap() > 15);
+    })
+    .await;
+    foreign.stop().await;
+}
