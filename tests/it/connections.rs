@@ -72,7 +72,7 @@ async fn a_connection_too_many_is_closed_and_the_others_live_on() {
         let mut second = connect_http1(server.address()).await.unwrap();
         assert!(connect_http1(server.address()).await.is_none(), "a third was let in");
         let metrics = Metrics::read(server.admin_address()).await;
-        let label = format!("reason=\"{reason}\"");
+        let label = format!("bound=\"{reason}\"");
         assert_eq!(metrics.sum("runnel_connections_refused_total", &[&label]), 1);
         assert_eq!(metrics.sum("runnel_connections_open", &[]), 2);
         let get = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";

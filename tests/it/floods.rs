@@ -169,7 +169,7 @@ async fn an_endless_list_of_headers_is_refused() {
     drop(http2);
 
     let mut http1 = TcpStream::connect(server.address()).await.unwrap();
-    http1.write_all(b"GET / HTTP/1.1\r\nhost: runnel\r\n").await.unwrap();
+    http1.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     for _ in 0..10_000 {
         if http1.write_all(b"x-flood: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n").await.is_err() {
             break;
@@ -186,7 +186,7 @@ async fn an_endless_list_of_headers_is_refused() {
 async fn smuggle(address: SocketAddr, head: &str, rest: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "POST {ALL} HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n{head}\r\n{rest}"
+        "POST {ALL} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n{head}\r\n{rest}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -199,7 +199,7 @@ async fn smuggle(address: SocketAddr, head: &str, rest: &str) -> String {
 #[tokio::test]
 async fn a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_answered() {
     let server = TestServer::start().await;
-    let hidden = "GET /hidden.css HTTP/1.1\r\nhost: runnel\r\n\r\n";
+    let hidden = "GET /hidden.css HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let length = hidden.len();
     for head in [
         "content-length: 7\r\ncontent-length: 0\r\n".to_owned(),
@@ -274,7 +274,7 @@ async fn a_request_body_that_trickles_in_is_ended() {
     for path in [HELLO, STREAM] {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: runnel\r\ncontent-type: application/grpc-web\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
              content-length: 1000000\r\n\r\n\0\0\x0f\x42\x3b"
         );
         stream.write_all(head.as_bytes()).await.unwrap();

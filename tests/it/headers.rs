@@ -2,11 +2,16 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
+use runnel::config::ServeConfig;
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, in_browser},
+    patiently,
+    server::TestServer,
+    tls::{self, Authority, Files},
     wire,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 async fn headers(binary: &Binary, method: Method, path: &str) -> (StatusCode, HeaderMap) {
     let request = Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
@@ -46,6 +51,24 @@ async fn every_answer_of_the_page_carries_them_errors_too() {
         }
         assert!(!headers.contains_key("strict-transport-security"), "no TLS, no HSTS");
     }
+}
+
+/// A browser that was told once comes by TLS alone, so it is told over TLS alone.
+#[tokio::test]
+async fn over_tls_the_browser_is_told_to_come_by_tls_alone() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.issue());
+    let config = ServeConfig { tls: files.config(), ..ServeConfig::default() };
+    let server = TestServer::start_with(config).await;
+    let client = authority.client(None, &["http/1.1"]);
+    let mut stream = tls::connect(&client, server.address()).await.unwrap();
+    let get = b"GET /missing.js HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(get).await.unwrap();
+    let mut answer = Vec::new();
+    patiently("the answer", stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
+    server.stop().await;
 }
 
 /// That the page works under the policy, with nothing in the console, is what every browser test

@@ -1,6 +1,6 @@
 //! What is counted of each call.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -144,5 +144,38 @@ async fn the_messages_of_a_stream_that_fails_are_counted_up_to_there() {
     })
     .await;
     assert_eq!(metrics.sum("grpc_server_msg_sent_total", &["grpc_method=\"getStream\""]), 1);
+    server.stop().await;
+}
+
+/// The dashboard and the operator's table name what there is, and the table all of it.
+#[tokio::test]
+async fn the_dashboard_and_the_documentation_know_the_metrics() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (dashboard, table) = (read("deploy/grafana-dashboard.json"), read("docs/OPERATING.md"));
+    let server = TestServer::start().await;
+    let metrics = Metrics::read(server.admin_address()).await;
+    // A family without a series yet is not in the text.
+    let later = ["runnel_calls_refused_total", "runnel_connections_refused_total"];
+    let there: BTreeSet<_> = metrics
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .chain(later)
+        .collect();
+    let ours = |name: &&&str| !name.starts_with("process_");
+    for name in there.iter().filter(ours) {
+        assert!(table.contains(&format!("`{name}`")), "docs/OPERATING.md has no {name}");
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (file, text) in [("the dashboard", &dashboard), ("docs/OPERATING.md", &table)] {
+        for word in text.split(|c| !is_name(c)) {
+            let begins = ["grpc_server_", "runnel_", "process_"];
+            if begins.iter().any(|begin| word.starts_with(begin) && word != *begin) {
+                let family = word.trim_end_matches("_bucket");
+                assert!(there.contains(family), "{file} names {word}, which there is not");
+            }
+        }
+    }
     server.stop().await;
 }

@@ -109,7 +109,7 @@ async fn who_speaks_http_on_a_tls_port_is_told_so() {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
     let server = start(files.config()).await;
-    for beginning in [b"GET / HTTP/1.1\r\nhost: runnel\r\n\r\n", http2::PREFACE] {
+    for beginning in [b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", http2::PREFACE] {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(beginning).await.unwrap();
         let mut answer = String::new();
@@ -216,7 +216,7 @@ async fn a_new_certificate_is_found_and_a_broken_one_changes_nothing() {
     until_another_is_shown(server.address(), &client, &old).await;
 
     // What was open is as it was.
-    open.write_all(b"GET /nothing.css HTTP/1.1\r\nhost: runnel\r\n\r\n").await.unwrap();
+    open.write_all(b"GET /nothing.css HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = [0; 12];
     patiently("an answer", open.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 404");

@@ -20,9 +20,9 @@ impl ConnectionMetrics {
         let refused = IntCounterVec::new(
             Opts::new(
                 "runnel_connections_refused_total",
-                "Connections that were closed at once, by the bound they were over.",
+                "Connections that were closed at once, by the option that sets the bound.",
             ),
-            &["reason"],
+            &["bound"],
         )?;
         registry.register(Box::new(accepted.clone()))?;
         registry.register(Box::new(open.clone()))?;
@@ -37,9 +37,9 @@ impl ConnectionMetrics {
         OpenConnection { open: self.open.clone() }
     }
 
-    /// A connection was turned away. The reason is one of few, and never something a client sent.
-    pub fn refused(&self, reason: &'static str) {
-        self.refused.with_label_values(&[reason]).inc();
+    /// A connection was turned away by a bound, which is one of few and nothing a client sent.
+    pub fn refused(&self, bound: &'static str) {
+        self.refused.with_label_values(&[bound]).inc();
     }
 }
 
