@@ -1,4 +1,4 @@
-//! Browsers other than Chromium, for what must hold in any: Firefox, and WebKit as GTK has it.
+//! Browsers other than Chromium, for what must hold in any: Firefox and `WebKitGTK`.
 
 use std::{net::TcpListener, process::Stdio, time::Duration};
 
@@ -26,7 +26,7 @@ where
     in_any("RUNNEL_GECKODRIVER", "firefox", ("moz:firefoxOptions", options), test).await;
 }
 
-/// The same with WebKitGTK, which needs a display to show its window on.
+/// The same with `WebKitGTK`, which needs a display to show its window on.
 pub async fn in_webkit<F, T>(test: F)
 where
     F: FnOnce(Browser) -> T,
