@@ -119,7 +119,7 @@ fn effort(runnel: PathBuf, rounds: u32, quick: bool) -> run::Effort {
         streams: 4,
         callers: 32,
         calls_each: 500,
-        readers: 500,
+        readers: 2_000,
     };
     if !quick {
         return full;

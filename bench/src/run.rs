@@ -83,6 +83,8 @@ pub(crate) fn runnel(binary: &Path, log_filter: Option<&str>) -> Command {
     let mut command = Command::new(binary);
     command.args(["--listen", "127.0.0.1:0", "--max-streams", "100000"]);
     command.args(["--max-streams-per-address", "100000"]);
+    // In the environment, so that a build from before these options can be measured too.
+    command.env("RUNNEL_MAX_CONNECTIONS_PER_ADDRESS", "100000");
     // Several servers run at once.
     command.env("RUNNEL_ADMIN_LISTEN", "127.0.0.1:0");
     match log_filter {

@@ -1,11 +1,25 @@
 //! The end of the server: what is open may finish, then it is told, then it is cut off.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, StatusCode, header};
-use runnel::config::ServeConfig;
-use runnel_protos::api::{ApiRequest, HelloRequest, Item};
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use runnel::{config::ServeConfig, services::Services};
+use runnel_protos::api::{
+    ApiRequest, Hello, HelloRequest, Item, Items,
+    api_server::{Api, ApiServer},
+};
 use runnel_tests::{
     binary::Binary,
     patiently,
@@ -20,8 +34,9 @@ use runnel_tests::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinSet,
 };
-use tonic::Code;
+use tonic::{Code, Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -196,4 +211,93 @@ async fn the_process_ends_with_exit_code_0_whoever_is_stuck() {
     }
     binary.signal("TERM").await;
     assert_eq!(binary.exit().await.code(), Some(0));
+}
+
+/// Answers `getAll` after a moment, and counts how often it began to.
+struct Counting(Arc<AtomicUsize>);
+
+#[tonic::async_trait]
+impl Api for Counting {
+    async fn say_hello(&self, _: tonic::Request<HelloRequest>) -> Result<Response<Hello>, Status> {
+        Err(Status::unimplemented("not counted"))
+    }
+
+    async fn get_all(&self, _: tonic::Request<ApiRequest>) -> Result<Response<Items>, Status> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        // Others are admitted meanwhile, so that the drain finds calls in every state.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let item = |id| Item { id, name: "x".repeat(100) };
+        Ok(Response::new(Items { items: (0..100).map(item).collect() }))
+    }
+
+    type getStreamStream = stream::Empty<Result<Item, Status>>;
+
+    async fn get_stream(
+        &self,
+        _: tonic::Request<ApiRequest>,
+    ) -> Result<Response<Self::getStreamStream>, Status> {
+        Err(Status::unimplemented("not counted"))
+    }
+}
+
+/// Calls one after another until the connection takes no more; gives how many were answered.
+async fn call_on<S, F>(mut send: S, answered: Arc<AtomicUsize>)
+where
+    S: FnMut(Request<Full<Bytes>>) -> F,
+    F: Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>>,
+{
+    loop {
+        let request = Request::post(format!("http://runnel{ALL}"))
+            .header(header::HOST, "runnel")
+            .header(header::CONTENT_TYPE, "application/grpc-web")
+            .body(Full::new(Bytes::from(items(1))))
+            .unwrap();
+        let Ok(response) = send(request).await else { return };
+        // Begun, and so it must be whole.
+        let answer = wire::answer(response).await;
+        assert_eq!(answer.code(), Some(Code::Ok));
+        answered.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_under_load_loses_no_unary_call_that_was_admitted() {
+    for _ in 0..5 {
+        let (begun, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let services = Services::new()
+            .add_service(ApiServer::new(Counting(Arc::clone(&begun))))
+            .describe(runnel_protos::DESCRIPTOR_SET);
+        let mut server = TestServer::start_services(services, ServeConfig::default()).await;
+        let mut callers = JoinSet::new();
+        for _ in 0..8 {
+            let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
+            let (mut sender, connection) = http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            callers
+                .spawn(call_on(move |request| sender.send_request(request), Arc::clone(&answered)));
+            let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            for _ in 0..8 {
+                let mut sender = sender.clone();
+                let send = move |request| sender.send_request(request);
+                callers.spawn(call_on(send, Arc::clone(&answered)));
+            }
+        }
+        patiently("some load", async {
+            while answered.load(Ordering::SeqCst) < 500 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        server.begin_shutdown();
+        patiently("the end of every caller", async {
+            while let Some(caller) = callers.join_next().await {
+                caller.unwrap();
+            }
+        })
+        .await;
+        server.ended().await;
+        assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst));
+    }
 }
