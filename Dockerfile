@@ -43,6 +43,8 @@ FROM scratch
 LABEL org.opencontainers.image.title="Runnel" \
       org.opencontainers.image.description="One server, one port: the page, gRPC-Web and gRPC" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# Whom to trust: for backends over TLS.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /image/runnel /runnel
 # Nobody: no root, no name needed, and the same number wherever it runs.
 USER 65532:65532

@@ -171,7 +171,7 @@ mod tests {
             vec![0x08, length.unsigned_abs()]
         };
         let mut request = format!(
-            "POST /api.Api/getAll HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc-web\r\n\
+            "POST /api.Api/getAll HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
              traceparent: 00-{TRACE}-{PARENT}-01\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             5 + message.len()
         )
@@ -180,7 +180,9 @@ mod tests {
         request.extend(message);
         let mut stream = TcpStream::connect(server).await.unwrap();
         stream.write_all(&request).await.unwrap();
-        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
     }
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
