@@ -17,6 +17,7 @@ use runnel_tests::{
     binary::Binary,
     browser::{Browser, element, in_browser},
     fault_proxy::{Fault, FaultProxy},
+    metrics::Metrics,
     server::TestServer,
 };
 use serde_json::json;
@@ -25,14 +26,14 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::browser::{count, ids, open_and_settle, state, until_state};
 
-async fn stream(page: &Browser, length: u32) {
+pub(crate) async fn stream(page: &Browser, length: u32) {
     page.fill("stream-length", &length.to_string()).await;
     page.click("stream-start").await;
 }
 
 /// Waits for the end of a stream of `length` items and looks whether the row at every place is the one
 /// that belongs there: at twenty places of a long list, everywhere in a short one.
-async fn ends_with_every_row(page: &Browser, length: u32) {
+pub(crate) async fn ends_with_every_row(page: &Browser, length: u32) {
     until_state(page, "stream-list", "finished").await;
     assert_eq!(page.eval(&count()).await, json!(length));
     let list = element("stream-list");
@@ -110,6 +111,48 @@ async fn a_million_rows_outlive_the_death_of_their_server() {
         let _back = Binary::start_at(address, &[]).await;
         ends_with_every_row(&page, LENGTH).await;
         says_it_resumed(&page).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_stream_stops_the_server_and_goes_on_with_nothing_lost() {
+    // Some 220 MB: more than all the buffers on the way hold. Chromium's own takes some 80.
+    const LENGTH: u32 = 10_000_000;
+    const BYTES: u64 = LENGTH as u64 * 20;
+    // The limits of idle connections must not matter, however long the pause.
+    let idle = ["--idle-timeout", "1s", "--header-timeout", "1s", "--admin-listen", "127.0.0.1:0"];
+    let mut binary = Binary::start(&idle).await;
+    let admin = binary.admin_address().unwrap();
+    let proxy = FaultProxy::start(&[binary.address()]).await;
+    in_browser(async move |page: Browser| {
+        open_and_settle(&page, &proxy.url()).await;
+        binary.call_line("getStream").await;
+        // At this rate, a slow click comes in time.
+        proxy.inject([Fault::Slow { bytes_per_second: 20_000_000 }; 10]);
+        stream(&page, LENGTH).await;
+        page.until(&format!("{} > 5", count())).await;
+        page.click("stream-pause").await;
+        until_state(&page, "stream-list", "paused").await;
+
+        // What is on the way fills the buffers between server and page, and that is all.
+        let mut passed = 0;
+        while passed != proxy.passed_bytes() {
+            passed = proxy.passed_bytes();
+            page.eval("window.since = performance.now()").await;
+            page.until("performance.now() - window.since > 2500").await;
+        }
+        let rows = page.eval(&count()).await;
+        assert!(passed < BYTES, "the server did not wait: {passed} bytes for {rows} rows");
+        let open = Metrics::read(admin).await.sum("runnel_open_calls", &["kind=\"stream\""]);
+        assert_eq!(open, 1, "and has not ended the call");
+        assert!(rows.as_u64().unwrap() < u64::from(LENGTH), "the page did not wait: {rows}");
+        until_state(&page, "stream-list", "paused").await;
+
+        page.click("stream-resume").await;
+        ends_with_every_row(&page, LENGTH).await;
+        let line = binary.call_line("getStream").await;
+        assert_eq!(line["sent_messages"], LENGTH, "one call brought all: {line}");
     })
     .await;
 }

@@ -22,6 +22,7 @@ mod origins;
 mod page;
 mod reflection;
 mod resume;
+mod rolling_restart;
 mod tls;
 mod trunk_serve;
 mod wire;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{
     By, CapabilitiesHelper as _, ChromeCapabilities, ChromiumLikeCapabilities as _,
-    DesiredCapabilities, WebDriver, WebElement, common::log::LoggingPrefsLogLevel,
+    DesiredCapabilities, WebDriver, WebElement, WindowHandle, common::log::LoggingPrefsLogLevel,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -108,6 +108,18 @@ impl Browser {
     /// Opens a page.
     pub async fn open(&self, url: &str) {
         self.driver.goto(url).await.expect("open the page");
+    }
+
+    /// Opens an empty tab, which comes to the front.
+    pub async fn open_tab(&self) -> WindowHandle {
+        let tab = self.driver.new_tab().await.expect("open a tab");
+        self.to_tab(&tab).await;
+        tab
+    }
+
+    /// Brings a tab to the front.
+    pub async fn to_tab(&self, tab: &WindowHandle) {
+        self.driver.switch_to_window(tab.clone()).await.expect("go to the tab");
     }
 
     /// Waits until a JavaScript expression is truthy, looking once a frame, and gives its value.

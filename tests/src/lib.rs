@@ -1,7 +1,8 @@
 //! What the tests stand on: the production server in this process ([`server`]), the release binary as
 //! a child ([`binary`]), calls framed by hand ([`wire`]), Python peers ([`python`]), a real browser
 //! ([`browser`]) and a reader of metrics ([`metrics`]). [`waiting`] answers the contract so slowly that
-//! one can watch a call end, and [`fault_proxy`] breaks the connections that pass through it.
+//! one can watch a call end, [`fault_proxy`] breaks the connections that pass through it, and [`nginx`] is a
+//! proxy that means well.
 //!
 //! Everything binds port 0 and everything is waited for: no fixed port, no sleep. What cannot be done
 //! fails the test, with words.
@@ -17,6 +18,7 @@ pub mod browser;
 pub mod fault_proxy;
 pub mod http2;
 pub mod metrics;
+pub mod nginx;
 pub mod python;
 pub mod server;
 pub mod tls;

@@ -2,16 +2,13 @@
 
 pub(crate) mod others;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use crate::{
     debian,
-    workspace::{Workspace, which},
+    workspace::{Workspace, given, which},
 };
 
 /// Names under which Chromium and its siblings are installed.
@@ -60,11 +57,6 @@ impl Browser {
             ),
         }
     }
-}
-
-/// A program somebody chose by an environment variable.
-fn given(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn advice() -> &'static str {

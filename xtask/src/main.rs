@@ -10,6 +10,7 @@ mod browser;
 mod conformance;
 mod debian;
 mod fuzz;
+mod nginx;
 mod page;
 mod python;
 mod server;
@@ -70,9 +71,9 @@ enum Command {
         cargo xtask test\n  \
         cargo xtask test -- -p runnel-tests\n  \
         cargo xtask test -- -p runnel-tests browser -- --nocapture\n\n\
-        Without Chromium, chromedriver or Python 3 it says what to install; on Debian, as root, \
-        it installs them. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER and RUNNEL_PYTHON, when set, are \
-        used as they are.")]
+        Without Chromium, chromedriver, nginx or Python 3 it says what to install; on Debian, as \
+        root, it installs them. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER, RUNNEL_NGINX and \
+        RUNNEL_PYTHON, when set, are used as they are.")]
     Test {
         /// Arguments for `cargo test`, in place of `--workspace` if they choose packages.
         #[arg(last = true, value_name = "CARGO TEST ARGS", allow_hyphen_values = true)]

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    build, python,
+    build, nginx, python,
     tools::{self, Tools},
     workspace::{Workspace, step},
 };
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     // What may be missing comes first: nobody waits for a build to read that there is no browser.
     let browser = Browser::ensure(workspace)?;
+    let nginx = nginx::ensure(workspace)?;
     let python = python::ensure(workspace)?;
     let tools = Tools::ensure(workspace)?;
     let binary = build(workspace, &tools, None)?;
@@ -40,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
             // Some tests start `trunk serve`.
             .env("PATH", &tools.path)
             .env("RUNNEL_BIN", &binary)
+            .env("RUNNEL_NGINX", &nginx)
             .env("RUNNEL_PYTHON", &python)
             .env("RUNNEL_CHROMIUM", &browser.chromium)
             .env("RUNNEL_CHROMEDRIVER", &browser.chromedriver)

@@ -57,6 +57,11 @@ pub(crate) fn cargo_bin() -> Option<PathBuf> {
     Some(home.or_else(|| Some(env::home_dir()?.join(".cargo")))?.join("bin"))
 }
 
+/// A program somebody chose by an environment variable.
+pub(crate) fn given(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// The program a command of this name would start.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", env::consts::EXE_SUFFIX);
