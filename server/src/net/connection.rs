@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -153,20 +153,25 @@ impl Connections {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (io, calls) = (TokioIo::new(io), app.calls.clone());
+        // In a box, because a future keeps room for all that passes through it: a task would be several
+        // times as large as the larger of the two.
         match version {
-            Version::Http1 => self.keep(self.http1.serve_connection(io, app), &calls).await,
-            Version::Http2 => self.keep(self.http2.serve_connection(io, app), &calls).await,
+            Version::Http1 => {
+                self.keep(Box::pin(self.http1.serve_connection(io, app)), &calls).await
+            }
+            Version::Http2 => {
+                self.keep(Box::pin(self.http2.serve_connection(io, app)), &calls).await
+            }
         }
     }
 
     /// Keeps a connection until it ends by itself. When it is old or idle, or the server drains, it is
     /// told to: it takes no more calls then and ends with those it has. Should its client not care, it
     /// ends as soon as it is idle again.
-    async fn keep<C>(&self, connection: C, calls: &Calls) -> Result<(), C::Error>
+    async fn keep<C>(&self, mut connection: Pin<Box<C>>, calls: &Calls) -> Result<(), C::Error>
     where
         C: GracefulConnection,
     {
-        let mut connection = pin!(connection);
         let reason_to_go = async {
             tokio::select! {
                 () = drained(self.draining.clone()) => {}
