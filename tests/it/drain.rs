@@ -241,14 +241,14 @@ impl Api for Counting {
 }
 
 /// Calls one after another until the connection takes no more; gives how many were answered.
-async fn call_on<S, F>(mut send: S, answered: Arc<AtomicUsize>)
+async fn call_on<S, F>(address: SocketAddr, mut send: S, answered: Arc<AtomicUsize>)
 where
     S: FnMut(Request<Full<Bytes>>) -> F,
     F: Future<Output = hyper::Result<http::Response<hyper::body::Incoming>>>,
 {
     loop {
-        let request = Request::post(format!("http://runnel{ALL}"))
-            .header(header::HOST, "runnel")
+        let request = Request::post(format!("http://{address}{ALL}"))
+            .header(header::HOST, address.to_string())
             .header(header::CONTENT_TYPE, "application/grpc-web")
             .body(Full::new(Bytes::from(items(1))))
             .unwrap();
@@ -273,15 +273,15 @@ async fn a_drain_under_load_loses_no_unary_call_that_was_admitted() {
             let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
             let (mut sender, connection) = http1::handshake(io).await.unwrap();
             tokio::spawn(connection);
-            callers
-                .spawn(call_on(move |request| sender.send_request(request), Arc::clone(&answered)));
+            let send = move |request| sender.send_request(request);
+            callers.spawn(call_on(server.address(), send, Arc::clone(&answered)));
             let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
             let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
             tokio::spawn(connection);
             for _ in 0..8 {
                 let mut sender = sender.clone();
                 let send = move |request| sender.send_request(request);
-                callers.spawn(call_on(send, Arc::clone(&answered)));
+                callers.spawn(call_on(server.address(), send, Arc::clone(&answered)));
             }
         }
         patiently("some load", async {
