@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -34,18 +34,31 @@ pub struct AnswerLimits {
     pub metadata_bytes: usize,
 }
 
-/// How many messages an answer has given so far; in its extensions. Whoever walks the messages, or makes
-/// them, counts them here, so that nobody else has to read every byte again.
+/// How far an answer has come; in its extensions. Whoever walks the messages, or makes them, says it
+/// here, so that nobody else has to read every byte again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given(Arc<AtomicU64>);
+pub(super) struct Given(Arc<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    messages: AtomicU64,
+    within_message: AtomicBool,
+}
 
 impl Given {
+    /// How many messages have been given.
     pub(super) fn messages(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.messages.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&self, messages: u64) {
-        self.0.store(messages, Ordering::Relaxed);
+    /// Whether the last of them is not whole yet.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.0.within_message.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, messages: u64, within_message: bool) {
+        self.0.messages.store(messages, Ordering::Relaxed);
+        self.0.within_message.store(within_message, Ordering::Relaxed);
     }
 }
 
@@ -113,12 +126,12 @@ impl<B> BoundedBody<B> {
         let (sound_bytes, walked) = messages.walk(&piece);
         match walked {
             Ok(()) => {
-                given.set(messages.messages());
                 self.held = piece.split_off(sound_bytes - messages.step_back());
+                given.set(messages.messages(), !messages.is_between_messages());
             }
             Err(fault) => {
                 // The one at fault has begun, but is not sent.
-                given.set(messages.messages().saturating_sub(1));
+                given.set(messages.messages().saturating_sub(1), false);
                 piece.truncate(sound_bytes);
                 let status = Status::resource_exhausted(format!("of the answer: {fault}"));
                 self.end(Some(trailers_of(&status)));

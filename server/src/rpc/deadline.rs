@@ -78,7 +78,8 @@ where
         if timer.as_ref().is_some_and(End::has_come) {
             return Either::Right(refuse(&exceeded()));
         }
-        Either::Left(EndingFuture::new(self.inner.call(request), timer))
+        let protocol = request.extensions().get().copied();
+        Either::Left(EndingFuture::new(self.inner.call(request), timer, protocol))
     }
 }
 

@@ -203,6 +203,36 @@ async fn a_stream_that_breaks_within_a_message_breaks_for_a_browser_too() {
     front.stop().await;
 }
 
+/// The same when it is us who end the call: over native gRPC the trailers are apart from the messages,
+/// over gRPC-Web they would complete the half one.
+#[tokio::test]
+async fn a_deadline_within_a_message_breaks_a_browsers_answer_off() {
+    let backend = Odd::http2(|mut call| {
+        async move {
+            let mut body = call.respond.send_response(Call::head(&[GRPC]), false).unwrap();
+            body.send_data(Bytes::from_static(b"\0\0\0\0\x0ahalf"), false).unwrap();
+            std::future::pending::<()>().await;
+        }
+        .boxed()
+    });
+    let backend = backend.await;
+    let front = front(&[&backend.url()]).await;
+    let post = |protocol: Protocol| {
+        Request::post(UNARY)
+            .header(header::CONTENT_TYPE, protocol.content_type())
+            .header("grpc-timeout", "800m")
+            .body(protocol.encode(one()))
+            .unwrap()
+    };
+    for protocol in [Protocol::GrpcWeb, Protocol::GrpcWebText] {
+        let mut response = wire::http1_request(front.address(), post(protocol)).await;
+        patiently("half a message", response.frame()).await.unwrap().unwrap();
+        let rest = patiently("the end", response.into_body().collect()).await;
+        assert!(rest.is_err(), "{protocol:?}: {rest:?}");
+    }
+    front.stop().await;
+}
+
 /// A backend that answers and closes while the client still sends.
 #[tokio::test]
 async fn an_answer_before_the_end_of_the_request_passes() {
