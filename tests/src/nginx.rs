@@ -42,6 +42,7 @@ impl Nginx {
                          proxy_pass http://runnel;
                          proxy_http_version 1.1;
                          proxy_set_header Connection \"\";
+                         proxy_set_header Host $http_host;
                      }}
                  }}
              }}"
