@@ -93,7 +93,7 @@ pub(crate) fn export(call: &Call, code: Code, took: Duration) {
         .with_attributes(attributes);
     let mut span = tracer.build_with_context(span, &parent(call));
     if is_error(code) {
-        span.set_status(Status::error(crate::rpc::code_name(code)));
+        span.set_status(Status::error(runnel_protos::code_name(code)));
     }
     span.end_with_timestamp(ended);
 }

@@ -12,10 +12,10 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
+use runnel_protos::code_name;
 use tonic::Code;
 
 use crate::rpc::{
-    code_name,
     methods::{MethodKind, Methods},
     normalize::Protocol,
 };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use runnel_protos::code_name;
 use tonic::Code;
 
-use super::{code_name, observe::Call};
+use super::observe::Call;
 use crate::metrics::Tally;
 
 /// The longest path of an unknown method that is written, in bytes: a client chooses it.

@@ -27,7 +27,6 @@ pub mod answer;
 mod arrival;
 mod batch;
 mod call_log;
-mod code_name;
 pub mod deadline;
 pub mod drain;
 pub mod ending;
@@ -60,7 +59,6 @@ use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-pub use self::code_name::code_name;
 use crate::{access::Access, metrics::CallMetrics, places::Bound};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.

@@ -1,9 +1,10 @@
-//! The names of the gRPC status codes, as the specification spells them.
-//! <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
+//! The names of the status codes.
 
 use tonic::Code;
 
-/// The name of a code, such as `INVALID_ARGUMENT`: in logs and metrics alike.
+/// The name of a code as the gRPC specification spells it, such as `INVALID_ARGUMENT`: in logs, metrics
+/// and on the page alike. <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
+#[must_use]
 pub const fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
