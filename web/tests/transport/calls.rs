@@ -1,0 +1,89 @@
+//! Calls of the contract, by our transport and by the library alone, and what comes of them.
+
+use std::error::Error as _;
+
+use runnel_protos::api::api_client::ApiClient;
+use runnel_protos::api::{ApiRequest, HelloRequest};
+use runnel_web::transport::{FetchTransport, TransportError, Unary, by_fetch};
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Status};
+use tonic_web_wasm_client::Client;
+
+use crate::scripted::{Answer, Scripted};
+
+pub(crate) const ORIGIN: &str = "http://server.test";
+pub(crate) const LIMIT_BYTES: usize = 1000;
+
+pub(crate) fn ours() -> FetchTransport {
+    by_fetch(ORIGIN.to_owned(), LIMIT_BYTES)
+}
+
+pub(crate) fn bare() -> Client {
+    Client::new(ORIGIN.to_owned())
+}
+
+/// What came of a `getStream`.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) ids: Vec<u8>,
+    pub(crate) end: Result<MetadataMap, Status>,
+}
+
+impl Outcome {
+    pub(crate) fn code(&self) -> Code {
+        self.end.as_ref().map_or_else(Status::code, |_| Code::Ok)
+    }
+
+    /// Why our transport failed, if the server did not say.
+    pub(crate) fn cause(&self) -> Option<&TransportError> {
+        self.end.as_ref().err()?.source()?.downcast_ref()
+    }
+
+    pub(crate) fn trailer(&self, name: &str) -> Vec<&str> {
+        let all = self.end.as_ref().unwrap().get_all(name);
+        all.iter().map(|value| value.to_str().unwrap()).collect()
+    }
+}
+
+pub(crate) async fn stream<T>(transport: T, answer: &Answer) -> Outcome
+where
+    T: GrpcService<Body, Error: Into<StdError>> + Clone,
+    T::ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+{
+    let _scripted = Scripted::new(Some(answer.clone()));
+    call(transport).await
+}
+
+pub(crate) async fn call<T>(transport: T) -> Outcome
+where
+    T: GrpcService<Body, Error: Into<StdError>> + Clone,
+    T::ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+{
+    let mut ids = Vec::new();
+    let request = ApiRequest { length: 3, after: 0 };
+    let mut items = match ApiClient::new(transport).get_stream(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return Outcome { ids, end: Err(status) },
+    };
+    loop {
+        match items.message().await {
+            Ok(Some(item)) => ids.push(item.id.try_into().unwrap()),
+            Ok(None) => break,
+            Err(status) => return Outcome { ids, end: Err(status) },
+        }
+    }
+    let end = items.trailers().await.map(Option::unwrap_or_default);
+    Outcome { ids, end }
+}
+
+/// A greeting by our transport, as the page asks for one.
+pub(crate) async fn greeting(answer: &Answer) -> Result<String, Status> {
+    let _scripted = Scripted::new(Some(answer.clone()));
+    let mut request = Request::new(HelloRequest { name: String::new() });
+    request.extensions_mut().insert(Unary);
+    let answer = ApiClient::new(ours()).say_hello(request).await?;
+    Ok(answer.into_inner().message)
+}
