@@ -1,13 +1,15 @@
 //! The page in a real browser, against the release binary.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, element, in_browser},
+    metrics::Metrics,
     tls::{Authority, Files},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// The ids of the rows that the list shows, in the order it shows them.
 pub(crate) fn ids(list: &str) -> String {
@@ -149,18 +151,30 @@ async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
     .await;
 }
 
+/// Whether it reads, or has paused and the server waits for room.
 #[tokio::test]
-async fn closing_the_page_ends_the_stream_at_the_server() {
-    let mut binary = Binary::start(&[]).await;
-    let url = binary.url();
+async fn closing_the_tab_ends_the_stream_at_the_server_within_a_second() {
+    let binary = Binary::start(&[]).await;
+    let (url, admin) = (binary.url(), binary.admin_address().unwrap());
+    let open = |metrics: &Metrics| metrics.sum("runnel_open_calls", &["kind=\"stream\""]);
     in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
-        binary.call_line("getStream").await;
-        page.fill("stream-length", "10000000").await;
-        page.click("stream-start").await;
-        until_state(&page, "stream-list", "streaming").await;
-        page.open("about:blank").await;
-        assert_eq!(binary.call_line("getStream").await["code"], "CANCELLED");
+        let other = page.tab().await;
+        for state in ["streaming", "paused"] {
+            page.open_tab().await;
+            open_and_settle(&page, &url).await;
+            page.fill("stream-length", "10000000").await;
+            page.click("stream-start").await;
+            page.until(&format!("{} > 5", count())).await;
+            if state == "paused" {
+                page.click("stream-pause").await;
+            }
+            until_state(&page, "stream-list", state).await;
+            assert_eq!(open(&Metrics::read(admin).await), 1, "{state}");
+            page.close_tab(&other).await;
+            // A bound of the product, some twenty times what it takes.
+            let gone = Metrics::read_until(admin, "the end of it", |metrics| open(metrics) == 0);
+            assert!(timeout(Duration::from_secs(1), gone).await.is_ok(), "{state}");
+        }
     })
     .await;
 }

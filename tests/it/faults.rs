@@ -15,7 +15,7 @@ use runnel_protos::api::{
 };
 use runnel_tests::{
     binary::Binary,
-    browser::{Browser, element, in_browser},
+    browser::{Browser, in_browser},
     fault_proxy::{Fault, FaultProxy},
     metrics::Metrics,
     server::TestServer,
@@ -24,36 +24,10 @@ use serde_json::json;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::browser::{count, ids, open_and_settle, state, until_state};
-
-pub(crate) async fn stream(page: &Browser, length: u32) {
-    page.fill("stream-length", &length.to_string()).await;
-    page.click("stream-start").await;
-}
-
-/// Waits for the end of a stream of `length` items and looks whether the row at every place is the one
-/// that belongs there: at twenty places of a long list, everywhere in a short one.
-pub(crate) async fn ends_with_every_row(page: &Browser, length: u32) {
-    until_state(page, "stream-list", "finished").await;
-    assert_eq!(page.eval(&count()).await, json!(length));
-    let list = element("stream-list");
-    for twentieth in 0..=20 {
-        page.eval(&format!(
-            "{list}.scrollTop = ({list}.scrollHeight - {list}.clientHeight) * {twentieth} / 20"
-        ))
-        .await;
-        // Rows are drawn a frame after the list was scrolled.
-        let seen = f64::from(length) * f64::from(twentieth) / 20.0;
-        let shown = "[...document.querySelectorAll('[data-testid=stream-list] .row')]";
-        page.until(&format!(
-            "{shown}.length > 0 && {shown}.some(row => Math.abs(row.dataset.id - {seen}) < 40)"
-        ))
-        .await;
-        let misplaced =
-            format!("{shown}.filter(row => row.dataset.id !== row.ariaPosInSet).length");
-        assert_eq!(page.eval(&misplaced).await, json!(0), "near item {seen}");
-    }
-}
+use crate::{
+    browser::{count, ids, open_and_settle, state, until_state},
+    rows::{ends_with_every_row, stream},
+};
 
 async fn says_it_resumed(page: &Browser) {
     page.until_text("stream-status", "resumed").await;

@@ -23,6 +23,7 @@ mod page;
 mod reflection;
 mod resume;
 mod rolling_restart;
+mod rows;
 mod tls;
 mod trunk_serve;
 mod wire;

@@ -110,6 +110,17 @@ impl Browser {
         self.driver.goto(url).await.expect("open the page");
     }
 
+    /// The tab at the front.
+    pub async fn tab(&self) -> WindowHandle {
+        self.driver.window().await.expect("the tab at the front")
+    }
+
+    /// Closes the tab at the front, as a person does, and goes to another.
+    pub async fn close_tab(&self, other: &WindowHandle) {
+        self.driver.close_window().await.expect("close the tab");
+        self.to_tab(other).await;
+    }
+
     /// Opens an empty tab, which comes to the front.
     pub async fn open_tab(&self) -> WindowHandle {
         let tab = self.driver.new_tab().await.expect("open a tab");
@@ -185,12 +196,10 @@ impl Browser {
 
     /// Runs something while another tab hides this page.
     pub async fn hidden_while<T>(&self, meanwhile: impl Future<Output = T>) -> T {
-        let page = self.driver.window().await.expect("the page's tab");
-        let tab = self.driver.new_tab().await.expect("open a tab");
-        self.driver.switch_to_window(tab).await.expect("go to the new tab");
+        let page = self.tab().await;
+        self.open_tab().await;
         let outcome = meanwhile.await;
-        self.driver.close_window().await.expect("close the new tab");
-        self.driver.switch_to_window(page).await.expect("go back to the page");
+        self.close_tab(&page).await;
         outcome
     }
 

@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket, TcpStream,
         tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
@@ -32,7 +32,8 @@ pub enum Fault {
         /// At least 1.
         at_once: usize,
     },
-    /// Nothing goes wrong, but it takes its time.
+    /// Nothing goes wrong, but it takes its time, until [`FaultProxy::hurry`]. What the server sends
+    /// meanwhile does not pile up here.
     Slow {
         /// At least 1.
         bytes_per_second: u32,
@@ -99,6 +100,8 @@ struct State {
     passed: AtomicU64,
     /// Changes when every open connection is to end.
     epoch: watch::Sender<u64>,
+    /// Whether slow connections are slow no longer.
+    hurried: watch::Sender<bool>,
 }
 
 impl FaultProxy {
@@ -111,6 +114,7 @@ impl FaultProxy {
             faults: Mutex::default(),
             passed: AtomicU64::new(0),
             epoch: watch::Sender::new(0),
+            hurried: watch::Sender::new(false),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { address, state, accepting }
@@ -125,6 +129,11 @@ impl FaultProxy {
     pub fn inject(&self, faults: impl IntoIterator<Item = Fault>) {
         *lock(&self.state.faults) = faults.into_iter().collect();
         self.state.epoch.send_modify(|epoch| *epoch += 1);
+    }
+
+    /// From now on nothing is slow. What is open stays open.
+    pub fn hurry(&self) {
+        self.state.hurried.send_replace(true);
     }
 
     /// Faults that no connection has taken yet.
@@ -171,7 +180,11 @@ async fn carry(mut client: TcpStream, state: &State) -> io::Result<()> {
         return answer_502(client).await;
     }
     let to = lock(&state.servers).front().copied().expect("a proxy has a server");
-    let mut server = TcpStream::connect(to).await?;
+    let server = TcpSocket::new_v4()?;
+    if matches!(fault, Some(Fault::Slow { .. })) {
+        server.set_recv_buffer_size(64 * 1024)?;
+    }
+    let mut server = server.connect(to).await?;
     server.set_nodelay(true)?;
 
     let (mut from_client, mut to_client) = client.split();
@@ -195,6 +208,7 @@ async fn pass(
     state: &State,
 ) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
+    let mut hurried = state.hurried.subscribe();
     let (mut until_fault, at_once) = match fault {
         Some(Fault::Split { at_once }) => (None, at_once),
         Some(
@@ -230,7 +244,9 @@ async fn pass(
             tokio::task::yield_now().await;
         }
         if let (Some(Fault::Slow { bytes_per_second }), Ok(bytes)) = (fault, u32::try_from(read)) {
-            tokio::time::sleep(Duration::from_secs(1) * bytes / bytes_per_second).await;
+            let time = Duration::from_secs(1) * bytes / bytes_per_second;
+            // Either way it is time to go on.
+            let _ = tokio::time::timeout(time, hurried.wait_for(|hurried| *hurried)).await;
         }
         state.passed.fetch_add(read as u64, Ordering::Relaxed);
         until_fault = until_fault.map(|left| left - read);

@@ -37,7 +37,7 @@ impl Nginx {
                  access_log off; {temporary}
                  upstream runnel {{ {upstream} }}
                  server {{
-                     listen {address};
+                     listen {address} sndbuf=64k;
                      location / {{
                          proxy_pass http://runnel;
                          proxy_http_version 1.1;

@@ -123,7 +123,8 @@ impl Feed {
         })
     }
 
-    fn publish(self) {
+    /// Tells views how far the run is, without waiting for the next frame.
+    pub(crate) fn publish(self) {
         let snapshot = self.store.try_with_value(|store| {
             let elapsed_ms = store.held_ms.get().unwrap_or_else(now_ms) - store.began_ms.get();
             (store.rows.borrow().len(), elapsed_ms, store.first_ms.get())

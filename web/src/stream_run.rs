@@ -115,6 +115,8 @@ impl StreamRun {
     }
 
     fn follow(self, connection: Connection) {
+        // Where an answer broke, the count that is shown beside the word is exact.
+        self.feed.publish();
         match connection {
             // The first time it is not resumed.
             Connection::Connecting if self.call.get_untracked() == Phase::Loading => {}
