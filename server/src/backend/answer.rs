@@ -9,13 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{fault::Fault, headers, peer::Lease};
-use crate::rpc::{CONTENT_TYPE_PREFIX, envelope::EnvelopeWalk};
+use crate::rpc::{CONTENT_TYPE_PREFIX, trailers_of};
 
 /// Checks the head of an answer, and makes it fit for the client's side.
 pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
@@ -46,8 +46,6 @@ pub(super) struct AnswerBody {
     unreleased_bytes: usize,
     has_status: bool,
     over: bool,
-    /// None where the trailers do not travel inside the body.
-    walk: Option<EnvelopeWalk>,
     lease: Lease,
     request: Request,
 }
@@ -62,41 +60,25 @@ pub(super) struct Request {
 }
 
 impl AnswerBody {
-    /// `inline_trailers`: whether they travel inside the body, as they do in gRPC-Web.
     pub(super) fn wrap(
         answer: Response<RecvStream>,
-        inline_trailers: bool,
         lease: Lease,
         request: Request,
     ) -> Response<Body> {
         let has_status = answer.headers().contains_key(Status::GRPC_STATUS);
         answer.map(|stream| {
-            Body::new(Self {
-                stream,
-                unreleased_bytes: 0,
-                has_status,
-                over: false,
-                walk: inline_trailers.then(|| EnvelopeWalk::new(usize::MAX, false)),
-                lease,
-                request,
-            })
+            Body::new(Self { stream, unreleased_bytes: 0, has_status, over: false, lease, request })
         })
     }
 
-    /// The end of an answer that broke off: trailers that say so. But behind half a message, trailers
-    /// inside the body would be taken for the rest of it; there the body itself must break off.
+    /// The end of an answer that broke off: trailers that say so.
     fn broke_off(&mut self, fault: &Fault) -> Result<Frame<Bytes>, Status> {
         self.over = true;
         let status = self.request.fault.get().cloned().unwrap_or_else(|| {
             self.lease.peer.broke(fault);
             fault.status(&self.lease.peer)
         });
-        if self.walk.as_ref().is_some_and(|walk| !walk.is_between_messages()) {
-            return Err(status);
-        }
-        let mut trailers = HeaderMap::new();
-        status.add_header(&mut trailers)?;
-        Ok(Frame::trailers(trailers))
+        trailers_of(&status)
     }
 }
 
@@ -119,10 +101,6 @@ impl http_body::Body for AnswerBody {
         let error = match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
                 self.unreleased_bytes = data.len();
-                if let Some(walk) = &mut self.walk {
-                    // Without a limit there is no fault.
-                    let _ = walk.walk(&data);
-                }
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             Some(Err(error)) => Err(error),

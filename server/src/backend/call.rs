@@ -31,7 +31,6 @@ pub(super) async fn attempt(
     lease: Lease,
     head: Request<()>,
     mut body: RequestBody,
-    inline_trailers: bool,
 ) -> Result<Response<Body>, Failure> {
     let first = body.piece_that_is_there().await.map_err(Failure::Request)?;
     let lost = |error: &h2::Error| Fault::of_stream(error, lease.connection.ended());
@@ -74,7 +73,7 @@ pub(super) async fn attempt(
             }
         })));
     }
-    Ok(AnswerBody::wrap(answered, inline_trailers, lease, request))
+    Ok(AnswerBody::wrap(answered, lease, request))
 }
 
 /// Sends the request and waits for the answer's head; with it, whether all was sent.

@@ -48,7 +48,7 @@ use self::{
     call::Failure, forwarded::Client, headers::Head, pool::Pool, request_body::RequestBody,
     target::Target, tls::Tls,
 };
-use crate::{config::BackendConfig, readiness::Readiness, rpc::normalize::Protocol};
+use crate::{config::BackendConfig, readiness::Readiness};
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +100,6 @@ impl Backend {
     /// elsewhere.
     async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
-        let inline_trailers = parts.extensions.get() != Some(&Protocol::Grpc);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client);
         let mut body = RequestBody::new(body);
@@ -111,7 +110,7 @@ impl Backend {
             let peer = Arc::clone(&lease.peer);
             let is_retry = failed_at.is_some();
             let request = head.request(&peer.target, is_retry);
-            match call::attempt(lease, request, body, inline_trailers).await {
+            match call::attempt(lease, request, body).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Request(status)) => return Err(status),
                 Err(Failure::Backend(fault, mut sent)) => {

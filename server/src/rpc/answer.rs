@@ -1,23 +1,30 @@
-//! The bounds of what a service answers: the size of each message, and of its metadata. A service that
-//! goes beyond them ends as RESOURCE_EXHAUSTED. That is what its client would make of it, too, but here
+//! The bounds of what is answered: the size of each message, and of its metadata. An answer that goes
+//! beyond them ends as RESOURCE_EXHAUSTED. That is what its client would make of it, too, but here
 //! neither we nor the client have to take all of it first.
+//!
+//! And no status behind half a message. Whatever ended the call there (its deadline, a shutdown, the
+//! service, a backend), gRPC-Web has its trailers in the body, where the client would take them for the
+//! rest of the message. So there the body itself breaks off.
 
 use std::{
+    future::Future,
     mem,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
 
-use super::{envelope::EnvelopeWalk, trailers_of};
+use super::{envelope::EnvelopeWalk, normalize::Protocol, trailers_of};
 
 /// The most metadata that gRPC's own clients take, in bytes: 16 KiB.
 /// <https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h>,
@@ -34,43 +41,94 @@ pub struct AnswerLimits {
     pub metadata_bytes: usize,
 }
 
-/// How far an answer has come; in its extensions. Whoever walks the messages, or makes them, says it
-/// here, so that nobody else has to read every byte again.
+/// How many messages an answer has given; in its extensions. Whoever walks the messages, or makes them,
+/// says it here, so that nobody else has to read every byte again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given(Arc<Progress>);
-
-#[derive(Debug, Default)]
-struct Progress {
-    messages: AtomicU64,
-    within_message: AtomicBool,
-}
+pub(super) struct Given(Arc<AtomicU64>);
 
 impl Given {
-    /// How many messages have been given.
     pub(super) fn messages(&self) -> u64 {
-        self.0.messages.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether the last of them is not whole yet.
-    pub(super) fn is_within_message(&self) -> bool {
-        self.0.within_message.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set(&self, messages: u64, within_message: bool) {
-        self.0.messages.store(messages, Ordering::Relaxed);
-        self.0.within_message.store(within_message, Ordering::Relaxed);
+    pub(super) fn set(&self, messages: u64) {
+        self.0.store(messages, Ordering::Relaxed);
     }
 }
 
-/// Holds an answer to its bounds.
-pub(super) fn bound<B>(mut response: Response<B>, limits: AnswerLimits) -> Response<Body>
+/// Holds answers to their bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLayer(AnswerLimits);
+
+impl AnswerLayer {
+    /// Answers within `limits` pass.
+    pub const fn new(limits: AnswerLimits) -> Self {
+        Self(limits)
+    }
+}
+
+impl<S> Layer<S> for AnswerLayer {
+    type Service = Bounded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Bounded { inner, limits: self.0 }
+    }
+}
+
+/// The service of [`AnswerLayer`].
+#[derive(Clone, Debug)]
+pub struct Bounded<S> {
+    inner: S,
+    limits: AnswerLimits,
+}
+
+impl<S, B> Service<Request<B>> for Bounded<S>
 where
-    B: http_body::Body<Data = Bytes, Error = Status> + Unpin + Send + 'static,
+    S: Service<Request<B>, Response = Response<Body>>,
 {
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoundedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let protocol = request.extensions().get().copied().unwrap_or(Protocol::Grpc);
+        BoundedFuture { inner: self.inner.call(request), limits: self.limits, protocol }
+    }
+}
+
+pin_project! {
+    /// The answer of a call, within its bounds.
+    #[derive(Debug)]
+    pub struct BoundedFuture<F> {
+        #[pin]
+        inner: F,
+        limits: AnswerLimits,
+        protocol: Protocol,
+    }
+}
+
+impl<F, E> Future for BoundedFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        Poll::Ready(Ok(bound(response, *this.limits, *this.protocol)))
+    }
+}
+
+fn bound(mut response: Response<Body>, limits: AnswerLimits, protocol: Protocol) -> Response<Body> {
     if let Err(status) = check_metadata(response.headers(), limits.metadata_bytes) {
         return status.into_http();
     }
-    // Bytes that we write ourselves are counted, and need no second look.
+    // Whoever counts what it gives writes the messages itself, and they need no second look.
     let messages = if response.extensions().get::<Given>().is_some() {
         None
     } else {
@@ -79,12 +137,17 @@ where
         Some((EnvelopeWalk::new(limits.message_bytes, false), given))
     };
     response.map(|inner| {
-        if inner.is_end_stream() {
-            return Body::empty();
+        if http_body::Body::is_end_stream(&inner) {
+            return inner;
         }
-        let metadata_bytes = limits.metadata_bytes;
-        let inner = Some(inner);
-        Body::new(BoundedBody { inner, messages, metadata_bytes, held: Bytes::new(), last: None })
+        Body::new(BoundedBody {
+            inner: Some(inner),
+            messages,
+            metadata_bytes: limits.metadata_bytes,
+            inline_trailers: protocol != Protocol::Grpc,
+            held: Bytes::new(),
+            last: None,
+        })
     })
 }
 
@@ -101,12 +164,14 @@ fn check_metadata(metadata: &HeaderMap, limit_bytes: usize) -> Result<(), Status
     )))
 }
 
-struct BoundedBody<B> {
+struct BoundedBody {
     /// None once the answer has ended, or broken a bound; the producer is gone then.
-    inner: Option<B>,
+    inner: Option<Body>,
     /// None if nobody needs to look at them.
     messages: Option<(EnvelopeWalk, Given)>,
     metadata_bytes: usize,
+    /// Whether the trailers travel inside the body.
+    inline_trailers: bool,
     /// The beginning of a prefix, kept until its length is known: were it sent, only its message could
     /// follow.
     held: Bytes,
@@ -114,7 +179,7 @@ struct BoundedBody<B> {
     last: Option<Result<Frame<Bytes>, Status>>,
 }
 
-impl<B> BoundedBody<B> {
+impl BoundedBody {
     /// As much of what was held and the next piece as may be sent.
     fn sound(&mut self, mut piece: Bytes) -> Bytes {
         let Some((messages, given)) = &mut self.messages else {
@@ -127,11 +192,11 @@ impl<B> BoundedBody<B> {
         match walked {
             Ok(()) => {
                 self.held = piece.split_off(sound_bytes - messages.step_back());
-                given.set(messages.messages(), !messages.is_between_messages());
+                given.set(messages.messages());
             }
             Err(fault) => {
                 // The one at fault has begun, but is not sent.
-                given.set(messages.messages().saturating_sub(1), false);
+                given.set(messages.messages().saturating_sub(1));
                 piece.truncate(sound_bytes);
                 let status = Status::resource_exhausted(format!("of the answer: {fault}"));
                 self.end(Some(trailers_of(&status)));
@@ -148,18 +213,30 @@ impl<B> BoundedBody<B> {
         mem::take(&mut self.held)
     }
 
-    fn check_trailers(&self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
-        match frame.trailers_ref().map(|trailers| check_metadata(trailers, self.metadata_bytes)) {
-            Some(Err(status)) => trailers_of(&status),
-            _ => Ok(frame),
+    fn is_within_message(&self) -> bool {
+        let walk = self.messages.as_ref().map(|(walk, _)| walk);
+        !self.held.is_empty() || walk.is_some_and(|walk| !walk.is_between_messages())
+    }
+
+    /// How an answer ends whose service ends it with `last`.
+    fn ending(&self, last: Frame<Bytes>) -> Result<Frame<Bytes>, Status> {
+        let Some(trailers) = last.trailers_ref() else {
+            return Ok(last);
+        };
+        let checked = check_metadata(trailers, self.metadata_bytes);
+        if self.inline_trailers && self.is_within_message() {
+            // Only its code goes anywhere: into the log.
+            let code = trailers.get(Status::GRPC_STATUS).map(HeaderValue::as_bytes);
+            let code = code.map(Code::from_bytes).filter(|code| *code != Code::Ok);
+            checked?;
+            let code = code.unwrap_or(Code::Internal);
+            return Err(Status::new(code, "the answer ended within a message"));
         }
+        checked.map_or_else(|status| trailers_of(&status), |()| Ok(last))
     }
 }
 
-impl<B> http_body::Body for BoundedBody<B>
-where
-    B: http_body::Body<Data = Bytes, Error = Status> + Unpin,
-{
+impl http_body::Body for BoundedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -172,7 +249,7 @@ where
             let data = match frame.map(|frame| frame.map(Frame::into_data)) {
                 Ok(Some(Ok(piece))) => self.sound(piece),
                 Ok(Some(Err(trailers))) => {
-                    let last = self.check_trailers(trailers);
+                    let last = self.ending(trailers);
                     self.end(Some(last))
                 }
                 Ok(None) => self.end(None),
@@ -216,22 +293,25 @@ mod tests {
         lengths.iter().flat_map(envelope).collect()
     }
 
-    /// What becomes of an answer of these bytes, in pieces of these sizes, over and over: the bytes
-    /// and the trailers.
-    fn bounded(mut bytes: &[u8], pieces: &[usize], trailers: HeaderMap) -> (Bytes, HeaderMap) {
+    /// An answer of these bytes, in pieces of these sizes, over and over, and then the trailers.
+    fn answer(mut bytes: &[u8], pieces: &[usize], trailers: HeaderMap) -> Response<Body> {
         let mut frames = Vec::new();
         for piece in pieces.iter().cycle() {
             let (now, later) = bytes.split_at((*piece).min(bytes.len()));
-            frames.push(Ok(Frame::data(Bytes::copy_from_slice(now))));
+            frames.push(Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(now))));
             bytes = later;
             if bytes.is_empty() {
                 break;
             }
         }
         frames.push(Ok(Frame::trailers(trailers)));
-        let body = StreamBody::new(stream::iter(frames));
-        let sent = bound(Response::new(body), LIMITS).into_body().collect();
-        let sent = sent.now_or_never().unwrap().unwrap();
+        Response::new(Body::new(StreamBody::new(stream::iter(frames))))
+    }
+
+    /// What becomes of it over plain gRPC: the bytes and the trailers.
+    fn bounded(bytes: &[u8], pieces: &[usize], trailers: HeaderMap) -> (Bytes, HeaderMap) {
+        let bounded = bound(answer(bytes, pieces, trailers), LIMITS, Protocol::Grpc);
+        let sent = bounded.into_body().collect().now_or_never().unwrap().unwrap();
         let trailers = sent.trailers().cloned().unwrap();
         (sent.to_bytes(), trailers)
     }
@@ -261,6 +341,32 @@ mod tests {
             prop_assert_eq!(sent, bytes);
             prop_assert_eq!(trailers, ok());
         }
+
+        #[test]
+        fn in_grpc_web_nothing_follows_half_a_message(
+            length in 0..20_u8,
+            cut in 0..25_usize,
+            piece in 1..9_usize,
+            code in 0..17_i32,
+        ) {
+            let (whole, next) = (messages(&[length]), messages(&[length]));
+            let bytes = [&whole[..], &next[..next.len().saturating_sub(cut)]].concat();
+            let is_whole = bytes.len() == whole.len() || cut == 0;
+            let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, code.into())]);
+            let answer = answer(&bytes, &[piece], trailers.clone());
+            let mut body = bound(answer, LIMITS, Protocol::GrpcWeb).into_body();
+            let mut sent = Vec::new();
+            let end = loop {
+                match body.frame().now_or_never().unwrap().unwrap().map(Frame::into_data) {
+                    Ok(Ok(data)) => sent.extend_from_slice(&data),
+                    Ok(Err(trailers)) => break Ok(trailers.into_trailers().unwrap()),
+                    Err(status) => break Err(status.code() as i32),
+                }
+            };
+            prop_assert_eq!(sent, bytes);
+            let broken = Err(if code == 0 { Code::Internal as i32 } else { code });
+            prop_assert_eq!(end, if is_whole { Ok(trailers) } else { broken });
+        }
     }
 
     #[test]
@@ -276,7 +382,7 @@ mod tests {
 
         let mut response = Response::new(Body::empty());
         *response.headers_mut() = large;
-        let refused = bound(response, LIMITS);
+        let refused = bound(response, LIMITS, Protocol::Grpc);
         let status = Status::from_header_map(refused.headers()).unwrap();
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert!(http_body::Body::is_end_stream(refused.body()));

@@ -18,8 +18,12 @@ use http_body::{Frame, SizeHint};
 use tokio::task::coop::unconstrained;
 use tonic::{Status, body::Body};
 
-/// A body whose encoder fills its buffer.
-pub(super) struct BatchedBody(pub(super) Body);
+/// Has the body's encoder fill its buffer.
+pub(super) fn batched(inner: Body) -> Body {
+    Body::new(BatchedBody(inner))
+}
+
+struct BatchedBody(Body);
 
 impl http_body::Body for BatchedBody {
     type Data = Bytes;

@@ -78,8 +78,7 @@ where
         if timer.as_ref().is_some_and(End::has_come) {
             return Either::Right(refuse(&exceeded()));
         }
-        let protocol = request.extensions().get().copied();
-        Either::Left(EndingFuture::new(self.inner.call(request), timer, protocol))
+        Either::Left(EndingFuture::new(self.inner.call(request), timer))
     }
 }
 

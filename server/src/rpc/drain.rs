@@ -91,13 +91,12 @@ where
         }
         let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
         let end = Some(DrainEnd { drain: self.drain.clone(), notified: None });
-        let protocol = request.extensions().get().copied();
         let inner = self.inner.call(request);
         // The one message of a unary call follows its head at once: nothing to end between the two.
         Either::Left(if unary {
             EndingFuture::head_only(inner, end)
         } else {
-            EndingFuture::new(inner, end, protocol)
+            EndingFuture::new(inner, end)
         })
     }
 }

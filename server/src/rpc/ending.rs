@@ -1,7 +1,6 @@
 //! A call that something ends before it is over: its deadline ([`super::deadline`]), or the server's
 //! shutdown ([`super::drain`]). The handler or its stream is dropped, and the call ends with a status:
-//! in the head if nothing was sent yet, else in the trailers. But gRPC-Web has its trailers in the body,
-//! and behind half a message they would be taken for the rest of it; there the body itself breaks off.
+//! in the head if nothing was sent yet, else in the trailers.
 
 use std::{
     future::Future,
@@ -15,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 
-use super::{answer::Given, normalize::Protocol, trailers_of};
+use super::trailers_of;
 
 /// What ends a call.
 pub trait End: Unpin {
@@ -39,20 +38,18 @@ pin_project! {
         // None if nothing ends it.
         end: Option<E>,
         head_only: bool,
-        inline_trailers: bool,
     }
 }
 
 impl<F, E> EndingFuture<F, E> {
-    /// Ends the answer, its stream included. `protocol` is that of the call, if it is known.
-    pub(super) fn new(inner: F, end: Option<E>, protocol: Option<Protocol>) -> Self {
-        let inline_trailers = protocol.is_some_and(|protocol| protocol != Protocol::Grpc);
-        Self { inner: Some(inner), end, head_only: false, inline_trailers }
+    /// Ends the answer, its stream included.
+    pub(super) fn new(inner: F, end: Option<E>) -> Self {
+        Self { inner: Some(inner), end, head_only: false }
     }
 
     /// Ends the answer as long as its head is not out.
     pub(super) fn head_only(inner: F, end: Option<E>) -> Self {
-        Self { head_only: true, ..Self::new(inner, end, None) }
+        Self { head_only: true, ..Self::new(inner, end) }
     }
 }
 
@@ -71,9 +68,7 @@ where
             let response = response?;
             return Poll::Ready(Ok(match this.end.take() {
                 Some(end) if !*this.head_only => {
-                    let given = response.extensions().get::<Given>();
-                    let inline = given.filter(|_| *this.inline_trailers).cloned();
-                    response.map(|inner| Body::new(EndingBody { inner: Some(inner), end, inline }))
+                    response.map(|inner| Body::new(EndingBody { inner: Some(inner), end }))
                 }
                 _ => response,
             }));
@@ -91,8 +86,6 @@ struct EndingBody<E> {
     /// None once the call has ended; the producer is gone then.
     inner: Option<Body>,
     end: E,
-    /// How far the answer has come, where its trailers are part of its body.
-    inline: Option<Given>,
 }
 
 impl<E: End> http_body::Body for EndingBody<E> {
@@ -103,7 +96,7 @@ impl<E: End> http_body::Body for EndingBody<E> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { inner, end, inline } = &mut *self;
+        let Self { inner, end } = &mut *self;
         let Some(body) = inner else {
             return Poll::Ready(None);
         };
@@ -121,11 +114,7 @@ impl<E: End> http_body::Body for EndingBody<E> {
             }
         }
         *inner = None;
-        Poll::Ready(Some(if inline.as_ref().is_some_and(Given::is_within_message) {
-            Err(end.status())
-        } else {
-            trailers_of(&end.status())
-        }))
+        Poll::Ready(Some(trailers_of(&end.status())))
     }
 
     fn is_end_stream(&self) -> bool {

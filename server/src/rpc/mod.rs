@@ -11,9 +11,9 @@
 //! | [`observe`] | each call is counted and logged once, with the status it really ended with |
 //! | [`origin`] | a page of another origin may not call |
 //! | [`admission`] | how many calls may be open |
+//! | [`answer`] | the size of answered messages and metadata; no status behind half a message |
 //! | [`drain`] | what is open when the server ends is told so |
 //! | [`deadline`] | the call ends in time, its stream included |
-//! | [`answer`] | the size of answered messages and metadata |
 //! | [`batch`] | large writes for every stream |
 //! | [`trailers`] | trailers with an OK answer |
 //! | [`raw_body`] | a method may write its stream's bytes itself |
@@ -119,10 +119,10 @@ where
         .layer(observe::ObserveLayer::new(metrics))
         .layer(origin::OriginLayer::new(access.origins.clone()))
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
+        .layer(answer::AnswerLayer::new(limits.answer))
         .layer(drain::DrainLayer::new(drain))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
-        .map_response(move |response| answer::bound(response, limits.answer))
-        .map_response(|response: Response<Body>| response.map(batch::BatchedBody))
+        .map_response(|response: Response<Body>| response.map(batch::batched))
         .map_response(trailers::send)
         .map_response(raw_body::send)
         .map_request(move |request| arrival::in_time(request, limits.request_timeout))
@@ -135,7 +135,7 @@ where
 pub(crate) type Refused<E> = Ready<Result<Response<Body>, E>>;
 
 /// A status as the last frame of an answer.
-fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
+pub(crate) fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = HeaderMap::new();
     status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))

@@ -68,7 +68,7 @@ impl<M: Messages> http_body::Body for CountedBody<M> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.messages).poll_frame(cx);
-        self.given.set(self.messages.given(), false);
+        self.given.set(self.messages.given());
         frame
     }
 
