@@ -7,7 +7,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Version,
+    header::{self, Entry, InvalidHeaderValue},
+};
 use ipnet::IpNet;
 
 use crate::{net::Encrypted, rpc::trace_parent::TraceParent};
@@ -61,49 +64,69 @@ pub(super) fn set(
         }
     }
     let scheme = if client.is_tls { "https" } else { "http" };
-    let host = authority.map(ToOwned::to_owned).or_else(|| text(headers, &header::HOST));
-    let mut element = format!("proto={scheme}");
-    if let Some(host) = &host {
+    let host = match authority {
+        Some(authority) => HeaderValue::from_str(authority).ok(),
+        None => headers.get(header::HOST).filter(|host| host.to_str().is_ok()).cloned(),
+    };
+    // Every call comes by here, and `format!` took a sixth of what forwarding one costs.
+    let mut element = String::with_capacity(128);
+    if let Some(ip) = client.ip {
+        let ip = ip.to_string();
+        // RFC 7239, section 6: an IPv6 address is in brackets, and so in quotes.
+        let (open, close) = if ip.contains(':') { ("\"[", "]\"") } else { ("", "") };
+        element.extend(["for=", open, &ip, close, ";"]);
+        add(headers, FORWARDED_FOR, HeaderValue::try_from(ip));
+    }
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
         // Quotes and backslashes are in no host name; whoever sends them gets none.
         if !host.contains(['"', '\\']) {
-            element = format!("host=\"{host}\";{element}");
+            element.extend(["host=\"", host, "\";"]);
         }
     }
-    if let Some(ip) = client.ip {
-        add(headers, FORWARDED_FOR, &ip.to_string());
-        element = match ip {
-            IpAddr::V4(ip) => format!("for={ip};{element}"),
-            IpAddr::V6(ip) => format!("for=\"[{ip}]\";{element}"),
-        };
-    }
-    add(headers, header::FORWARDED, &element);
+    element.extend(["proto=", scheme]);
+    add(headers, header::FORWARDED, HeaderValue::try_from(element));
     let received = if version < Version::HTTP_2 { "1.1 runnel" } else { "2.0 runnel" };
-    add(headers, header::VIA, received);
+    add(headers, header::VIA, Ok(HeaderValue::from_static(received)));
     // The first proxy knows these best.
-    for (name, value) in [(FORWARDED_PROTO, Some(scheme)), (FORWARDED_HOST, host.as_deref())] {
-        if let Some(value) = value.filter(|_| !headers.contains_key(&name)) {
-            add(headers, name, value);
-        }
+    headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
+    if let (Entry::Vacant(entry), Some(host)) = (headers.entry(FORWARDED_HOST), host) {
+        entry.insert(host);
     }
     if TraceParent::of(headers).is_none() {
         headers.remove("tracestate");
-        if let Ok(value) = HeaderValue::try_from(new_traceparent()) {
+        if let Ok(mut value) = HeaderValue::try_from(new_traceparent()) {
+            // No connection needs to remember what never comes again (RFC 7541, section 6.2.3).
+            value.set_sensitive(true);
             headers.insert(TRACEPARENT, value);
         }
     }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
-}
-
 /// Adds an element to a header that is a list. Several lines become one, which many readers expect.
-fn add(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let lines = headers.get_all(&name);
-    let lines = lines.iter().filter_map(|line| line.to_str().ok()).chain([element]);
-    let list = lines.collect::<Vec<_>>().join(", ");
-    if let Ok(value) = HeaderValue::try_from(list) {
-        headers.insert(name, value);
+fn add(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    element: Result<HeaderValue, InvalidHeaderValue>,
+) {
+    let Ok(element) = element else {
+        return;
+    };
+    match headers.entry(name) {
+        Entry::Vacant(entry) => {
+            entry.insert(element);
+        }
+        Entry::Occupied(mut entry) => {
+            let mut list = Vec::new();
+            for line in entry.iter().chain([&element]).filter(|line| line.to_str().is_ok()) {
+                if !list.is_empty() {
+                    list.extend_from_slice(b", ");
+                }
+                list.extend_from_slice(line.as_bytes());
+            }
+            if let Ok(list) = HeaderValue::try_from(list) {
+                entry.insert(list);
+            }
+        }
     }
 }
 
