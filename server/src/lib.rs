@@ -64,7 +64,7 @@ use crate::{
     metrics::{CallMetrics, Metrics},
     net::{Tls, TlsError},
     readiness::Readiness,
-    rpc::{drain::Drain, methods::Methods},
+    rpc::{drain::Drain, methods::KnownMethods},
     services::{DescriptorError, Services},
 };
 
@@ -112,8 +112,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     if !config.backend.urls().is_empty() {
         let readiness = Readiness::default();
-        let backend = Backend::start(&config.backend, readiness.clone())?;
-        let answering = Answering { service: backend, names: None, methods: Methods::default() };
+        let methods = KnownMethods::default();
+        let service = Backend::start(&config.backend, readiness.clone(), methods.clone())?;
+        let answering = Answering { service, names: None, methods };
         return run(listeners.into(), answering, &config, readiness, shutdown, async {}).await;
     }
     let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
@@ -148,7 +149,7 @@ pub async fn serve_services(
         .add_service(health_service)
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
-    let (names, methods) = (Some(services.names()), services.methods()?);
+    let (names, methods) = (Some(services.names()), services.methods()?.into());
     let answering = Answering { service: services.into_dispatch(), names, methods };
     let draining = async {
         for name in &watched {
@@ -162,7 +163,7 @@ pub async fn serve_services(
 struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
-    methods: Methods,
+    methods: KnownMethods,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
@@ -183,7 +184,7 @@ where
     S::Future: Send + 'static,
 {
     let (drain, metrics) = (Drain::default(), Metrics::new()?);
-    let call_metrics = CallMetrics::register(metrics.registry(), &methods)?;
+    let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
     let access = Access::new(&config.access, public.local_addr()?);
     let limits = config.limits();

@@ -1,7 +1,7 @@
 """Answers as each call asks: prints its port, serves until it is killed.
 
-Options: --port PORT, --health for a grpc.health.v1 service, whose state each line on standard input
-sets ("SERVING", "NOT_SERVING").
+Options: --port PORT, --reflection, and --health for a grpc.health.v1 service, whose state each line on
+standard input sets ("SERVING", "NOT_SERVING").
 """
 
 import argparse
@@ -11,6 +11,7 @@ from concurrent import futures
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from rich import messages, services
 
 METADATA = (
@@ -110,10 +111,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--health", action="store_true")
+    parser.add_argument("--reflection", action="store_true")
     arguments = parser.parse_args()
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=[("grpc.so_reuseport", 0)])
     services.add_RichServicer_to_server(Rich(), server)
+    if arguments.reflection:
+        names = [service.full_name for service in messages.DESCRIPTOR.services_by_name.values()]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
     if arguments.health:
         reported = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(reported, server)

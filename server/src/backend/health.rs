@@ -1,28 +1,15 @@
 //! Whether an address is up, asked through `grpc.health.v1`. A backend without that service is up when
 //! it answers at all.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Status, body::Body};
+use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use tower::Service;
 
-use super::{
-    call::{self, Failure},
-    fault::Fault,
-    headers::Head,
-    peer::{Lease, Peer},
-    request_body::RequestBody,
-};
+use super::{fault::Fault, own_call::OwnCall, peer::Peer};
 
 /// How often an address that is down is tried, unless it is tried more often anyway.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,7 +29,7 @@ pub(super) async fn watch(peer: Arc<Peer>, interval: Duration) {
 async fn check(peer: &Arc<Peer>) -> Result<(), Fault> {
     let lease = peer.lease().await?;
     let patience = peer.target.connect_timeout;
-    let mut client = HealthClient::new(OneCall(Some(lease)));
+    let mut client = HealthClient::new(OwnCall::new(lease));
     let Ok(answer) = timeout(patience, client.check(HealthCheckRequest::default())).await else {
         // Perhaps it is only busy; then it answers a ping.
         peer.suspect();
@@ -56,34 +43,5 @@ async fn check(peer: &Arc<Peer>) -> Result<(), Fault> {
         }
         // No such service, or not for us: it lives, and that is all there is to know.
         Err(_) => Ok(()),
-    }
-}
-
-/// A transport that makes one call, in the place it has for it.
-struct OneCall(Option<Lease>);
-
-impl Service<Request<Body>> for OneCall {
-    type Response = Response<Body>;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let lease = self.0.take();
-        Box::pin(async move {
-            let lease = lease.ok_or_else(|| Status::internal("the place is taken"))?;
-            let peer = Arc::clone(&lease.peer);
-            let (parts, body) = request.into_parts();
-            let head = Head::of_our_own(parts).request(&peer.target, true);
-            call::attempt(lease, head, RequestBody::new(body)).await.map_err(
-                |failure| match failure {
-                    Failure::Request(status) => status,
-                    Failure::Backend(fault, _) => fault.status(&peer),
-                },
-            )
-        })
     }
 }

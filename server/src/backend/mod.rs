@@ -9,6 +9,8 @@
 //! | `pool` | all addresses of all backends, and the choice among them |
 //! | `peer` | one address: its connections, and whether it is up |
 //! | `health` | asks it, through `grpc.health.v1` |
+//! | `reflection` | asks it what methods it has, through `grpc.reflection` |
+//! | `own_call` | a call of our own, for these two |
 //! | `connection` | one HTTP/2 connection |
 //! | `call` | one call on it, from head to head |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
@@ -22,8 +24,10 @@ mod fault;
 mod forwarded;
 mod headers;
 mod health;
+mod own_call;
 mod peer;
 mod pool;
+mod reflection;
 mod request_body;
 mod target;
 mod tls;
@@ -48,7 +52,7 @@ use self::{
     call::Failure, forwarded::Client, headers::Head, pool::Pool, request_body::RequestBody,
     target::Target, tls::Tls,
 };
-use crate::{config::BackendConfig, readiness::Readiness};
+use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +79,13 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Begins to connect to the backends of `config`, and to tell `readiness` of their health. None of
-    /// them needs to be there yet.
-    pub fn start(config: &BackendConfig, readiness: Readiness) -> Result<Self, BackendError> {
+    /// Begins to connect to the backends of `config`, to tell `readiness` of their health and `methods`
+    /// of what they say of their methods. None of them needs to be there yet.
+    pub fn start(
+        config: &BackendConfig,
+        readiness: Readiness,
+        methods: KnownMethods,
+    ) -> Result<Self, BackendError> {
         let targets = config.urls().into_iter().map(|url| {
             let tls = url.is_tls().then(|| Tls::new(&url, config)).transpose()?;
             Ok(Arc::new(Target {
@@ -88,11 +96,13 @@ impl Backend {
             }))
         });
         let targets = targets.collect::<Result<Vec<_>, BackendError>>()?;
-        let intervals = pool::Intervals {
+        let watching = pool::Watching {
             resolve: config.backend_resolve_interval,
             health: config.backend_health_interval,
+            reflection: config.backend_reflection,
         };
-        let pool = Pool::start(targets, intervals, config.backend_connect_timeout, readiness);
+        let connect_timeout = config.backend_connect_timeout;
+        let pool = Pool::start(targets, watching, connect_timeout, readiness, methods);
         Ok(Self { pool: Arc::new(pool), trusted_proxies: config.trusted_proxies.as_slice().into() })
     }
 

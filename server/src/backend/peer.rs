@@ -13,9 +13,10 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{connection::Connection, fault::Fault, target::Target};
+use crate::rpc::methods::Methods;
 
 /// More connections to one address do not help it; further calls wait their turn on those there are.
 const MAX_CONNECTIONS: usize = 16;
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     open_calls: AtomicUsize,
     state: Mutex<State>,
+    /// How many times it was connected to when there was no connection: perhaps it is another now.
+    connects: watch::Sender<u64>,
     /// Told when the state of some peer may have changed.
     changed: Arc<Notify>,
 }
@@ -41,6 +44,7 @@ struct State {
     /// None until it is known.
     health: Option<Result<(), Fault>>,
     broken_calls: u32,
+    methods: Arc<Methods>,
 }
 
 type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
@@ -48,7 +52,7 @@ type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
 impl Peer {
     pub(super) fn new(target: Arc<Target>, address: SocketAddr, changed: Arc<Notify>) -> Self {
         let (open_calls, state) = (AtomicUsize::new(0), Mutex::default());
-        Self { target, address, open_calls, state, changed }
+        Self { target, address, open_calls, state, connects: watch::Sender::default(), changed }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -87,6 +91,21 @@ impl Peer {
             }
             self.changed.notify_one();
         }
+    }
+
+    /// How many times it was connected to anew.
+    pub(super) fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.subscribe()
+    }
+
+    /// The methods that it describes.
+    pub(super) fn methods(&self) -> Arc<Methods> {
+        Arc::clone(&self.state().methods)
+    }
+
+    pub(super) fn set_methods(&self, methods: Methods) {
+        self.state().methods = Arc::new(methods);
+        self.changed.notify_one();
     }
 
     /// A call was answered, whatever the answer.
@@ -135,6 +154,9 @@ impl Peer {
             state.connecting = None;
             match opened {
                 Ok(connection) => {
+                    if state.connections.is_empty() {
+                        peer.connects.send_modify(|count| *count += 1);
+                    }
                     state.connections.push(Arc::new(connection));
                     Ok(())
                 }

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::join_all};
+use futures_util::{
+    FutureExt as _,
+    future::{join, join_all},
+};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -23,9 +26,10 @@ use super::{
     fault::Fault,
     health,
     peer::{Lease, Peer},
+    reflection,
     target::Target,
 };
-use crate::readiness::Readiness;
+use crate::{readiness::Readiness, rpc::methods::KnownMethods};
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
@@ -51,27 +55,30 @@ struct Known {
     resolved: bool,
 }
 
-/// How often things are looked at again.
+/// What is looked at, and how often again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Intervals {
+pub(super) struct Watching {
     pub(super) resolve: Duration,
     pub(super) health: Duration,
+    /// Whether backends are asked for their methods.
+    pub(super) reflection: bool,
 }
 
 impl Pool {
     /// Begins to resolve the targets' names and to watch over the addresses, as long as it lives.
     pub(super) fn start(
         targets: Vec<Arc<Target>>,
-        intervals: Intervals,
+        watching: Watching,
         connect_timeout: Duration,
         readiness: Readiness,
+        methods: KnownMethods,
     ) -> Self {
         let (publish, known) = watch::channel(Known::default());
         let changed = Arc::new(Notify::new());
         let stale = Arc::new(Notify::new());
         let again = Arc::clone(&stale);
-        let resolving = resolve(targets, intervals, publish, Arc::clone(&changed), again);
-        let telling = tell(known.clone(), changed, readiness);
+        let resolving = resolve(targets, watching, publish, Arc::clone(&changed), again);
+        let telling = tell(known.clone(), changed, readiness, methods);
         let tasks = [resolving.boxed(), telling.boxed()];
         let tasks = tasks.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
         Self { known, turn: AtomicUsize::new(0), connect_timeout, stale, _tasks: tasks }
@@ -137,7 +144,7 @@ impl Pool {
 /// Keeps the addresses up to date.
 async fn resolve(
     targets: Vec<Arc<Target>>,
-    intervals: Intervals,
+    watching: Watching,
     publish: watch::Sender<Known>,
     changed: Arc<Notify>,
     stale: Arc<Notify>,
@@ -156,8 +163,8 @@ async fn resolve(
                         watched.entry(address).or_insert_with(|| {
                             let peer = Peer::new(Arc::clone(target), address, Arc::clone(&changed));
                             let peer = Arc::new(peer);
-                            let check = health::watch(Arc::clone(&peer), intervals.health);
-                            (peer, AbortOnDropHandle::new(tokio::spawn(check)))
+                            let watch = watch_over(Arc::clone(&peer), watching);
+                            (peer, AbortOnDropHandle::new(tokio::spawn(watch)))
                         });
                     }
                 }
@@ -180,16 +187,36 @@ async fn resolve(
         sleep(RESOLVE_PAUSE).await;
         if all_resolved {
             // An Err is the interval's end.
-            let _ = timeout(intervals.resolve, stale.notified()).await;
+            let _ = timeout(watching.resolve, stale.notified()).await;
         }
     }
 }
 
-/// Tells whether the server is ready: whether some address is up.
-async fn tell(known: watch::Receiver<Known>, changed: Arc<Notify>, readiness: Readiness) {
+/// Keeps up to date what is known of one address.
+async fn watch_over(peer: Arc<Peer>, watching: Watching) {
+    let health = health::watch(Arc::clone(&peer), watching.health);
+    if watching.reflection {
+        join(health, reflection::watch(peer)).await;
+    } else {
+        health.await;
+    }
+}
+
+/// Tells whether the server is ready, which it is while some address is up, and what methods there are.
+async fn tell(
+    known: watch::Receiver<Known>,
+    changed: Arc<Notify>,
+    readiness: Readiness,
+    methods: KnownMethods,
+) {
     loop {
-        let up = known.borrow().peers.iter().any(|peer| matches!(peer.health(), Some(Ok(()))));
+        let peers = Arc::clone(&known.borrow().peers);
+        let up = peers.iter().any(|peer| matches!(peer.health(), Some(Ok(()))));
         readiness.set_backend_healthy(up);
+        let described = reflection::of_all(peers.iter());
+        if *methods.now() != described {
+            methods.replace(described);
+        }
         changed.notified().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use ipnet::IpNet;
 
 use crate::backend::url::{BackendUrl, DEFAULT_PORT};
@@ -97,6 +97,17 @@ pub struct BackendConfig {
     )]
     pub backend_resolve_interval: Duration,
 
+    /// Whether backends are asked, through grpc.reflection, what kind each of their methods is; without it
+    /// every forwarded call counts as a stream.
+    #[arg(
+        long,
+        env = "RUNNEL_BACKEND_REFLECTION",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = ArgAction::Set
+    )]
+    pub backend_reflection: bool,
+
     /// The address of a proxy in front of us, or a network of them (10.0.0.0/8), whose x-forwarded-*,
     /// forwarded, via and traceparent headers reach the backend; may be given several times.
     #[arg(
@@ -146,6 +157,7 @@ impl Default for BackendConfig {
             backend_keepalive: Duration::ZERO,
             backend_health_interval: Duration::from_secs(10),
             backend_resolve_interval: Duration::from_secs(30),
+            backend_reflection: true,
             trusted_proxies: Vec::new(),
         }
     }

@@ -203,7 +203,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             streams: one,
         };
         let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
-        layers(routes, methods, limits, Drain::default(), metrics, &access)
+        layers(routes, methods.into(), limits, Drain::default(), metrics, &access)
     })
 }
 

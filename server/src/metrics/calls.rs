@@ -4,10 +4,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -30,6 +31,10 @@ const UNKNOWN: &str = "unknown";
 /// of ten minutes.
 const BUCKETS_SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 600.0];
+
+/// How many methods that are learnt while the server runs are counted apart: whoever describes them may
+/// describe others every minute, and a series is for good.
+const MAX_LEARNT_METHODS: usize = 1000;
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::GrpcWebText];
 
@@ -55,12 +60,15 @@ pub struct CallMetrics(Arc<ByMethod>);
 
 #[derive(Debug)]
 struct ByMethod {
-    known: HashMap<String, Arc<MethodMetrics>>,
+    families: Families,
+    known: ArcSwap<HashMap<String, Arc<MethodMetrics>>>,
     unknown: Arc<MethodMetrics>,
+    learnt: Mutex<usize>,
 }
 
 impl CallMetrics {
-    /// Counts calls of `methods`, and calls of all others as one.
+    /// Counts calls of `methods` from the start, of others that are described from their first call, and
+    /// calls of those that nobody describes as one.
     pub fn register(registry: &Registry, methods: &Methods) -> Result<Self, prometheus::Error> {
         let families = Families::register(registry)?;
         let known = methods.iter().map(|(path, kind)| {
@@ -71,18 +79,42 @@ impl CallMetrics {
             }
             (path.to_owned(), Arc::new(metrics))
         });
-        let known = known.collect();
+        let known = ArcSwap::from_pointee(known.collect());
         let unknown = Arc::new(MethodMetrics::unknown(&families));
-        Ok(Self(Arc::new(ByMethod { known, unknown })))
+        Ok(Self(Arc::new(ByMethod { families, known, unknown, learnt: Mutex::default() })))
     }
 
-    /// What calls of the method at this path are counted with.
-    pub fn method(&self, path: &str) -> &Arc<MethodMetrics> {
-        self.0.known.get(path).unwrap_or(&self.0.unknown)
+    /// What calls of the method at this path are counted with; its kind as described, None if nobody
+    /// described it.
+    pub fn method(&self, path: &str, kind: Option<MethodKind>) -> Arc<MethodMetrics> {
+        let Some(kind) = kind else {
+            return Arc::clone(&self.0.unknown);
+        };
+        let known = self.0.known.load().get(path).filter(|metrics| metrics.is_of(kind)).cloned();
+        known.unwrap_or_else(|| self.learn(path, kind))
+    }
+
+    fn learn(&self, path: &str, kind: MethodKind) -> Arc<MethodMetrics> {
+        let ByMethod { families, known, unknown, learnt } = &*self.0;
+        let mut learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another call may have been faster.
+        if let Some(metrics) = known.load().get(path).filter(|metrics| metrics.is_of(kind)) {
+            return Arc::clone(metrics);
+        }
+        if *learnt >= MAX_LEARNT_METHODS {
+            return Arc::clone(unknown);
+        }
+        *learnt += 1;
+        let metrics = Arc::new(MethodMetrics::new(families, path, kind));
+        let mut more = HashMap::clone(&known.load());
+        more.insert(path.to_owned(), Arc::clone(&metrics));
+        known.store(Arc::new(more));
+        metrics
     }
 }
 
 /// The metrics that have a series for each method.
+#[derive(Debug)]
 struct Families {
     started: IntCounterVec,
     handled: IntCounterVec,
@@ -156,6 +188,7 @@ impl Families {
 pub struct MethodMetrics {
     /// Such as `/api.Api/getAll`; None for the methods that nobody described.
     path: Option<String>,
+    kind: Option<MethodKind>,
     labels: [String; METHOD.len()],
     started: [IntCounter; PROTOCOLS.len()],
     handled_family: IntCounterVec,
@@ -179,24 +212,26 @@ impl MethodMetrics {
             MethodKind { client_streaming: false, server_streaming: true } => "server_stream",
             MethodKind { client_streaming: true, server_streaming: true } => "bidi_stream",
         };
-        let open = if kind.is_unary() { "unary" } else { "stream" };
-        Self::labelled(families, Some(path.to_owned()), [sort, service, method], open)
+        let described = Some((path.to_owned(), kind));
+        Self::labelled(families, described, [sort, service, method])
     }
 
     /// As admission does, it takes a call that it knows nothing of for a stream.
     fn unknown(families: &Families) -> Self {
-        Self::labelled(families, None, [UNKNOWN; 3], "stream")
+        Self::labelled(families, None, [UNKNOWN; 3])
     }
 
     fn labelled(
         families: &Families,
-        path: Option<String>,
+        described: Option<(String, MethodKind)>,
         labels: [&str; METHOD.len()],
-        open: &str,
     ) -> Self {
         let [sort, service, method] = labels;
+        let (path, kind) = described.unzip();
+        let open = if kind.is_some_and(MethodKind::is_unary) { "unary" } else { "stream" };
         Self {
             path,
+            kind,
             labels: labels.map(str::to_owned),
             started: PROTOCOLS.map(|protocol| {
                 families.started.with_label_values(&[sort, service, method, protocol.as_str()])
@@ -216,6 +251,10 @@ impl MethodMetrics {
     /// The method's path, unless nobody described it.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
+    }
+
+    fn is_of(&self, kind: MethodKind) -> bool {
+        self.kind == Some(kind)
     }
 
     /// A call began.
@@ -246,5 +285,35 @@ impl MethodMetrics {
             let labels = [sort, service, method, protocol.as_str(), code_name(code)];
             self.handled_family.with_label_values(&labels)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNARY: MethodKind = MethodKind { client_streaming: false, server_streaming: false };
+    const BIDI: MethodKind = MethodKind { client_streaming: true, server_streaming: true };
+
+    #[test]
+    fn a_method_that_is_learnt_is_counted_apart_and_again_when_its_kind_changes() {
+        let metrics = CallMetrics::register(&Registry::new(), &Methods::default()).unwrap();
+        let learnt = metrics.method("/a.B/c", Some(UNARY));
+        assert_eq!(learnt.labels, ["unary", "a.B", "c"]);
+        assert!(Arc::ptr_eq(&learnt, &metrics.method("/a.B/c", Some(UNARY))));
+        assert_eq!(metrics.method("/a.B/c", Some(BIDI)).labels, ["bidi_stream", "a.B", "c"]);
+        assert_eq!(metrics.method("/a.B/c", None).labels, [UNKNOWN; 3]);
+    }
+
+    #[test]
+    fn however_many_methods_are_learnt_the_series_are_bounded() {
+        let registry = Registry::new();
+        let metrics = CallMetrics::register(&registry, &Methods::default()).unwrap();
+        for number in 0..MAX_LEARNT_METHODS + 10 {
+            let path = format!("/a.B/c{number}");
+            let is_learnt = metrics.method(&path, Some(UNARY)).path().is_some();
+            assert_eq!(is_learnt, number < MAX_LEARNT_METHODS, "{number}");
+        }
+        assert!(metrics.method("/a.B/c0", Some(UNARY)).path().is_some(), "it stays");
     }
 }

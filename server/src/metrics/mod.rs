@@ -2,7 +2,7 @@
 //! each server, so that two in one process do not mix.
 //!
 //! Nothing that a client sends becomes a label, so no client can make series. A call takes no lock for
-//! them: whatever it counts was looked up when the server began.
+//! them: whatever it counts was looked up when its method became known.
 
 mod calls;
 mod connections;

@@ -7,10 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use arc_swap::ArcSwap;
 use http::Request;
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost::{DecodeError, Message as _};
 use tower::{Layer, Service};
+
+use super::descriptors::{FileDescriptor, FileDescriptorSet};
 
 /// The kind of a method; found in the request's extensions, unless nobody described the method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,48 +30,100 @@ impl MethodKind {
     }
 }
 
-/// The kinds of all methods that are known, by path: `/api.Api/getAll`.
-#[derive(Clone, Debug, Default)]
+/// The kinds of methods, by path: `/api.Api/getAll`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Methods(HashMap<String, MethodKind>);
 
 impl Methods {
     /// The methods that encoded `google.protobuf.FileDescriptorSet`s describe.
-    pub fn from_descriptors(sets: &[&[u8]]) -> Result<Self, prost::DecodeError> {
-        let mut methods = HashMap::new();
+    pub fn from_descriptors(sets: &[&[u8]]) -> Result<Self, DecodeError> {
+        let mut methods = Self::default();
         for set in sets {
             for file in FileDescriptorSet::decode(*set)?.file {
-                for service in &file.service {
-                    let service_name = match file.package() {
-                        "" => service.name().to_owned(),
-                        package => format!("{package}.{}", service.name()),
-                    };
-                    for method in &service.method {
-                        let kind = MethodKind {
-                            client_streaming: method.client_streaming(),
-                            server_streaming: method.server_streaming(),
-                        };
-                        methods.insert(format!("/{service_name}/{}", method.name()), kind);
-                    }
+                for (_, path, kind) in methods_of(&file) {
+                    methods.insert(path, kind);
                 }
             }
         }
-        Ok(Self(methods))
+        Ok(methods)
+    }
+
+    /// Knows one more.
+    pub(crate) fn insert(&mut self, path: String, kind: MethodKind) {
+        self.0.insert(path, kind);
+    }
+
+    /// What kind the method at this path is.
+    pub fn get(&self, path: &str) -> Option<MethodKind> {
+        self.0.get(path).copied()
     }
 
     /// Each method's path and kind.
     pub fn iter(&self) -> impl Iterator<Item = (&str, MethodKind)> {
         self.0.iter().map(|(path, kind)| (path.as_str(), *kind))
     }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> FromIterator<(&'a str, MethodKind)> for Methods {
+    fn from_iter<T: IntoIterator<Item = (&'a str, MethodKind)>>(methods: T) -> Self {
+        Self(methods.into_iter().map(|(path, kind)| (path.to_owned(), kind)).collect())
+    }
+}
+
+/// The methods that one file describes: the full name of its service, its path, and its kind.
+pub(crate) fn methods_of(
+    file: &FileDescriptor,
+) -> impl Iterator<Item = (String, String, MethodKind)> {
+    file.service.iter().flat_map(|service| {
+        let service_name = match file.package.as_str() {
+            "" => service.name.clone(),
+            package => format!("{package}.{}", service.name),
+        };
+        service.method.iter().map(move |method| {
+            let kind = MethodKind {
+                client_streaming: method.client_streaming,
+                server_streaming: method.server_streaming,
+            };
+            (service_name.clone(), format!("/{service_name}/{}", method.name), kind)
+        })
+    })
+}
+
+/// The methods that are known at the moment. Clones share them; whoever learns more replaces them.
+#[derive(Clone, Debug, Default)]
+pub struct KnownMethods(Arc<ArcSwap<Methods>>);
+
+impl KnownMethods {
+    /// From now on these are known.
+    pub fn replace(&self, methods: Methods) {
+        self.0.store(Arc::new(methods));
+    }
+
+    /// What is known now.
+    pub fn now(&self) -> Arc<Methods> {
+        self.0.load_full()
+    }
+}
+
+impl From<Methods> for KnownMethods {
+    fn from(methods: Methods) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(methods)))
+    }
 }
 
 /// Puts the [`MethodKind`] into each request's extensions.
 #[derive(Clone, Debug)]
-pub struct MethodsLayer(Arc<Methods>);
+pub struct MethodsLayer(KnownMethods);
 
 impl MethodsLayer {
     /// Looks methods up in `methods`.
-    pub fn new(methods: Methods) -> Self {
-        Self(Arc::new(methods))
+    pub fn new(methods: KnownMethods) -> Self {
+        Self(methods)
     }
 }
 
@@ -77,7 +131,7 @@ impl<S> Layer<S> for MethodsLayer {
     type Service = WithMethodKind<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WithMethodKind { inner, methods: Arc::clone(&self.0) }
+        WithMethodKind { inner, methods: self.0.clone() }
     }
 }
 
@@ -85,7 +139,7 @@ impl<S> Layer<S> for MethodsLayer {
 #[derive(Clone, Debug)]
 pub struct WithMethodKind<S> {
     inner: S,
-    methods: Arc<Methods>,
+    methods: KnownMethods,
 }
 
 impl<S, B> Service<Request<B>> for WithMethodKind<S>
@@ -101,7 +155,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(kind) = self.methods.0.get(request.uri().path()).copied() {
+        let kind = self.methods.0.load().get(request.uri().path());
+        if let Some(kind) = kind {
             request.extensions_mut().insert(kind);
         }
         self.inner.call(request)
@@ -119,7 +174,7 @@ mod tests {
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
         ])
         .unwrap();
-        let kind = |path: &str| methods.0.get(path).copied();
+        let kind = |path: &str| methods.get(path);
         let (one, many) = (false, true);
         let is = |client_streaming, server_streaming| {
             Some(MethodKind { client_streaming, server_streaming })

@@ -28,6 +28,7 @@ mod arrival;
 mod batch;
 mod call_log;
 pub mod deadline;
+pub(crate) mod descriptors;
 pub mod drain;
 pub mod ending;
 pub mod envelope;
@@ -90,7 +91,7 @@ pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible
 /// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
 pub fn layers<S>(
     service: S,
-    methods: methods::Methods,
+    methods: methods::KnownMethods,
     limits: Limits,
     drain: drain::Drain,
     metrics: CallMetrics,

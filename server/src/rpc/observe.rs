@@ -114,7 +114,7 @@ pub(crate) struct Call {
 impl Call {
     fn begin<B>(metrics: &CallMetrics, request: &Request<B>) -> Self {
         let path = request.uri().path();
-        let method = Arc::clone(metrics.method(path));
+        let method = metrics.method(path, request.extensions().get().copied());
         // Without the layers before this one nobody says, and then it is plain gRPC.
         let protocol = request.extensions().get().copied().unwrap_or(Protocol::Grpc);
         method.began(protocol);

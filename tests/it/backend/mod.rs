@@ -6,6 +6,7 @@ mod endings;
 mod faults;
 mod forwarding;
 mod headers;
+mod methods;
 mod odd;
 mod tls;
 

@@ -38,12 +38,19 @@ impl Odd {
         Self { address, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    /// Speaks HTTP/2, and handles each call as told. Health checks are answered: there is no such
-    /// service.
+    /// Speaks HTTP/2, and handles each call as told. Health checks and reflection are answered: there is
+    /// no such service.
     pub(super) async fn http2(
         call: impl Fn(Call) -> BoxFuture<'static, ()> + Clone + Send + 'static,
     ) -> Self {
-        Self::start(move |_, stream| serve_http2(stream, call.clone())).await
+        Self::start(move |_, stream| serve_http2(stream, "/grpc.", call.clone())).await
+    }
+
+    /// The same, but reflection is as told, too.
+    pub(super) async fn http2_with_reflection(
+        call: impl Fn(Call) -> BoxFuture<'static, ()> + Clone + Send + 'static,
+    ) -> Self {
+        Self::start(move |_, stream| serve_http2(stream, "/grpc.health.", call.clone())).await
     }
 
     pub(super) fn url(&self) -> String {
@@ -54,13 +61,18 @@ impl Odd {
 /// A call that came.
 pub(super) struct Call {
     /// Held, so that it is not reset.
-    _request: Request<RecvStream>,
+    request: Request<RecvStream>,
     pub(super) respond: SendResponse<Bytes>,
     /// Ends the connection once everything that was sent has arrived.
     end: mpsc::Sender<()>,
 }
 
 impl Call {
+    /// What is called.
+    pub(super) fn path(&self) -> &str {
+        self.request.uri().path()
+    }
+
     /// The head of an answer, with these headers.
     pub(super) fn head(headers: &[(&'static str, &str)]) -> Response<()> {
         let mut response = Response::new(());
@@ -83,9 +95,10 @@ impl Call {
     }
 }
 
-/// See [`Odd::http2`].
+/// See [`Odd::http2`]; there is no service whose path begins with `not`.
 pub(super) async fn serve_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    not: &str,
     call: impl Fn(Call) -> BoxFuture<'static, ()>,
 ) {
     // Whoever knocks without speaking HTTP/2 is gone again.
@@ -99,9 +112,8 @@ pub(super) async fn serve_http2(
                 let Some(Ok((request, respond))) = accepted else {
                     return;
                 };
-                let is_health = request.uri().path().starts_with("/grpc.health");
-                let came = Call { _request: request, respond, end: end.clone() };
-                if is_health {
+                let came = Call { request, respond, end: end.clone() };
+                if came.path().starts_with(not) {
                     came.refuse("12");
                 } else {
                     tokio::spawn(call(came));
