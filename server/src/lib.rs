@@ -111,11 +111,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     if !config.backend.urls().is_empty() {
-        let readiness = Readiness::default();
+        let (metrics, readiness) = (Metrics::new()?, Readiness::default());
         let methods = KnownMethods::default();
         let service = Backend::start(&config.backend, readiness.clone(), methods.clone())?;
+        metrics.registry().register(Box::new(service.metrics()?))?;
         let answering = Answering { service, names: None, methods };
-        return run(listeners.into(), answering, &config, readiness, shutdown, async {}).await;
+        let watched = (metrics, readiness);
+        return run(listeners.into(), answering, &config, watched, shutdown, async {}).await;
     }
     let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
         .accept_compressed(CompressionEncoding::Gzip)
@@ -156,7 +158,8 @@ pub async fn serve_services(
             health.set_service_status(*name, ServingStatus::NotServing).await;
         }
     };
-    run(listeners.into(), answering, &config, Readiness::default(), shutdown, draining).await
+    let watched = (Metrics::new()?, Readiness::default());
+    run(listeners.into(), answering, &config, watched, shutdown, draining).await
 }
 
 /// Who answers calls, and what is known of their methods.
@@ -171,7 +174,7 @@ async fn run<S>(
     listeners: Listeners,
     Answering { service, names, methods }: Answering<S>,
     config: &ServeConfig,
-    readiness: Readiness,
+    (metrics, readiness): (Metrics, Readiness),
     shutdown: impl Future<Output = ()>,
     draining: impl Future<Output = ()>,
 ) -> Result<(), ServeError>
@@ -183,7 +186,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let (drain, metrics) = (Drain::default(), Metrics::new()?);
+    let drain = Drain::default();
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
     let access = Access::new(&config.access, public.local_addr()?);

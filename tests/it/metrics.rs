@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use bytes::Bytes;
 use http::{Request, header};
-use runnel::config::ServeConfig;
+use runnel::config::{BackendConfig, ServeConfig};
 use runnel_protos::api::{ApiRequest, HelloRequest};
 use runnel_tests::{
     metrics::Metrics,
@@ -153,10 +153,25 @@ async fn the_dashboard_and_the_documentation_know_the_metrics() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let (dashboard, table) = (read("deploy/grafana-dashboard.json"), read("docs/OPERATING.md"));
-    let server = TestServer::start().await;
-    let metrics = Metrics::read(server.admin_address()).await;
+    // One that forwards has every metric, and its backend is not there.
+    let backend = BackendConfig {
+        backend: vec!["http://127.0.0.1:1".parse().unwrap()],
+        ..BackendConfig::default()
+    };
+    let config = ServeConfig { backend, ..ServeConfig::default() };
+    let server = TestServer::start_with(config).await;
+    call(server.address(), Protocol::Grpc, "/api.Api/getAll", items(1)).await;
+    let metrics = Metrics::read_until(server.admin_address(), "a failed call", |metrics| {
+        metrics.sum("runnel_backend_down_total", &[]) > 0
+            && metrics.sum("grpc_server_handled_total", &[]) > 0
+    })
+    .await;
     // A family without a series yet is not in the text.
-    let later = ["runnel_calls_refused_total", "runnel_connections_refused_total"];
+    let later = [
+        "runnel_calls_refused_total",
+        "runnel_connections_refused_total",
+        "runnel_backend_failures_total",
+    ];
     let there: BTreeSet<_> = metrics
         .text
         .lines()

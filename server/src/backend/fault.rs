@@ -86,6 +86,29 @@ impl Fault {
         }
     }
 
+    /// What metrics call it.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Resolve(_) => "resolve",
+            Self::NoAddress => "no_address",
+            Self::Connect(_) => "connect",
+            Self::ConnectTimeout(_) => "connect_timeout",
+            Self::Tls(_) => "tls",
+            Self::NoAlpn => "no_alpn",
+            Self::NotHttp2(_) => "not_http2",
+            Self::Silent(_) => "silent",
+            Self::Dead(_) => "dead",
+            Self::Lost(_) => "lost",
+            Self::GoneAway(_) => "gone_away",
+            Self::Reset(_) => "reset",
+            Self::Http(_) => "http_status",
+            Self::ContentType(_) => "content_type",
+            Self::NoStatus => "no_status",
+            Self::Unhealthy(_) => "unhealthy",
+            Self::HealthTimeout(_) => "health_timeout",
+        }
+    }
+
     /// The status for a call to `backend`.
     pub(super) fn status(&self, backend: &impl fmt::Display) -> Status {
         Status::new(self.code(), format!("backend {backend}: {self}"))

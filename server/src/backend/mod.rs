@@ -15,6 +15,7 @@
 //! | `call` | one call on it, from head to head |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
 //! | `request_body`, `answer` | the bodies, one each way |
+//! | `metrics` | what there is to count of each address |
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod answer;
@@ -24,6 +25,7 @@ mod fault;
 mod forwarded;
 mod headers;
 mod health;
+mod metrics;
 mod own_call;
 mod peer;
 mod pool;
@@ -43,14 +45,15 @@ use std::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use ipnet::IpNet;
+use prometheus::core::Collector;
 use tokio_rustls::rustls;
 use tonic::{Status, body::Body};
 use tower::Service;
 
 pub use self::url::BackendUrl;
 use self::{
-    call::Failure, forwarded::Client, headers::Head, pool::Pool, request_body::RequestBody,
-    target::Target, tls::Tls,
+    call::Failure, forwarded::Client, headers::Head, metrics::PoolCollector, pool::Pool,
+    request_body::RequestBody, target::Target, tls::Tls,
 };
 use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
 
@@ -103,7 +106,13 @@ impl Backend {
         };
         let connect_timeout = config.backend_connect_timeout;
         let pool = Pool::start(targets, watching, connect_timeout, readiness, methods);
-        Ok(Self { pool: Arc::new(pool), trusted_proxies: config.trusted_proxies.as_slice().into() })
+        let trusted_proxies = config.trusted_proxies.as_slice().into();
+        Ok(Self { pool: Arc::new(pool), trusted_proxies })
+    }
+
+    /// What there is to count, for a registry.
+    pub fn metrics(&self) -> Result<impl Collector + 'static, prometheus::Error> {
+        PoolCollector::new(self.pool.targets().to_vec(), self.pool.known())
     }
 
     /// Forwards a call; one that its backend never began is made once more, elsewhere if there is an
@@ -118,6 +127,7 @@ impl Backend {
         loop {
             let lease = self.pool.lease(failed_at.as_ref()).await?;
             let peer = Arc::clone(&lease.peer);
+            peer.counts.calls.add_one();
             let is_retry = failed_at.is_some();
             let request = head.request(&peer.target, is_retry);
             match call::attempt(lease, request, body).await {
@@ -127,6 +137,7 @@ impl Backend {
                     if is_retry || !fault.is_unseen() || !sent.rewind() {
                         return Err(fault.status(&peer));
                     }
+                    peer.counts.retries.add_one();
                     failed_at = Some(peer);
                     body = sent;
                 }

@@ -15,7 +15,7 @@ use futures_util::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{connection::Connection, fault::Fault, target::Target};
+use super::{connection::Connection, fault::Fault, metrics::Counts, target::Target};
 use crate::rpc::methods::Methods;
 
 /// More connections to one address do not help it; further calls wait their turn on those there are.
@@ -28,6 +28,7 @@ const MAX_BROKEN_CALLS: u32 = 5;
 pub(super) struct Peer {
     pub(super) target: Arc<Target>,
     pub(super) address: SocketAddr,
+    pub(super) counts: Counts,
     open_calls: AtomicUsize,
     state: Mutex<State>,
     /// How many times it was connected to when there was no connection: perhaps it is another now.
@@ -51,8 +52,15 @@ type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
 
 impl Peer {
     pub(super) fn new(target: Arc<Target>, address: SocketAddr, changed: Arc<Notify>) -> Self {
-        let (open_calls, state) = (AtomicUsize::new(0), Mutex::default());
-        Self { target, address, open_calls, state, connects: watch::Sender::default(), changed }
+        Self {
+            target,
+            address,
+            counts: Counts::default(),
+            open_calls: AtomicUsize::new(0),
+            state: Mutex::default(),
+            connects: watch::Sender::default(),
+            changed,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,6 +70,11 @@ impl Peer {
 
     pub(super) fn open_calls(&self) -> usize {
         self.open_calls.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open_connections(&self) -> usize {
+        let state = self.state();
+        state.connections.iter().filter(|connection| connection.ended().is_none()).count()
     }
 
     /// Whether calls may go here: it is up, or nobody knows yet.
@@ -87,7 +100,10 @@ impl Peer {
         if was_up != Some(is_up) {
             match health {
                 Ok(()) => tracing::info!(backend = %self, "backend is up"),
-                Err(why) => tracing::warn!(backend = %self, %why, "backend is down"),
+                Err(why) => {
+                    self.counts.downs.add_one(&why);
+                    tracing::warn!(backend = %self, %why, "backend is down");
+                }
             }
             self.changed.notify_one();
         }
@@ -116,6 +132,7 @@ impl Peer {
 
     /// A call ended without an answer, by no fault of its client.
     pub(super) fn broke(&self, fault: &Fault) {
+        self.counts.failures.add_one(fault);
         let mut state = self.state();
         state.broken_calls = state.broken_calls.saturating_add(1);
         let is_down = state.broken_calls >= MAX_BROKEN_CALLS;
@@ -158,10 +175,12 @@ impl Peer {
                         peer.connects.send_modify(|count| *count += 1);
                     }
                     state.connections.push(Arc::new(connection));
+                    peer.counts.connects.add_one();
                     Ok(())
                 }
                 Err(fault) => {
                     drop(state);
+                    peer.counts.connect_failures.add_one(&fault);
                     peer.set_health(Err(fault.clone()));
                     Err(fault)
                 }

@@ -36,6 +36,7 @@ const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where calls may be forwarded to.
 pub(super) struct Pool {
+    targets: Vec<Arc<Target>>,
     known: watch::Receiver<Known>,
     /// Whose turn it is among addresses with equally many calls.
     turn: AtomicUsize,
@@ -47,8 +48,8 @@ pub(super) struct Pool {
 
 /// What is known of the backends.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    peers: Arc<[Arc<Peer>]>,
+pub(super) struct Known {
+    pub(super) peers: Arc<[Arc<Peer>]>,
     /// The backends without an address, and why.
     unresolved: Arc<[(Arc<Target>, Fault)]>,
     /// Whether names were resolved at all.
@@ -77,11 +78,22 @@ impl Pool {
         let changed = Arc::new(Notify::new());
         let stale = Arc::new(Notify::new());
         let again = Arc::clone(&stale);
-        let resolving = resolve(targets, watching, publish, Arc::clone(&changed), again);
+        let resolving = resolve(targets.clone(), watching, publish, Arc::clone(&changed), again);
         let telling = tell(known.clone(), changed, readiness, methods);
         let tasks = [resolving.boxed(), telling.boxed()];
         let tasks = tasks.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
-        Self { known, turn: AtomicUsize::new(0), connect_timeout, stale, _tasks: tasks }
+        let turn = AtomicUsize::new(0);
+        Self { targets, known, turn, connect_timeout, stale, _tasks: tasks }
+    }
+
+    /// All backends, whether they have an address or not.
+    pub(super) fn targets(&self) -> &[Arc<Target>] {
+        &self.targets
+    }
+
+    /// What is known of the backends, now and later.
+    pub(super) fn known(&self) -> watch::Receiver<Known> {
+        self.known.clone()
     }
 
     /// A place for one call at an address other than `not`, unless there is no other. Tries what is up

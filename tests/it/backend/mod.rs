@@ -7,6 +7,7 @@ mod faults;
 mod forwarding;
 mod headers;
 mod methods;
+mod metrics;
 mod odd;
 mod tls;
 
