@@ -8,6 +8,7 @@
 //! | `net` | accepts connections, bounds what each may cost, drains |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
+//! | `proxies` | whose word is taken for where a call comes from |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
 //! | [`backend`] | or: every call, forwarded to a gRPC backend |
@@ -33,6 +34,7 @@ pub mod items;
 pub mod metrics;
 pub mod net;
 pub mod places;
+mod proxies;
 pub mod readiness;
 mod router;
 pub mod rpc;
@@ -63,8 +65,9 @@ use crate::{
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
     net::{Tls, TlsError},
+    proxies::TrustedProxies,
     readiness::Readiness,
-    rpc::{drain::Drain, methods::KnownMethods},
+    rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
     services::{DescriptorError, Services},
 };
 
@@ -115,7 +118,9 @@ pub async fn serve(
         let methods = KnownMethods::default();
         let service = Backend::start(&config.backend, readiness.clone(), methods.clone())?;
         metrics.registry().register(Box::new(service.metrics()?))?;
-        let answering = Answering { service, names: None, methods };
+        let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
+        let trace_trust = TraceTrust::Proxies(proxies);
+        let answering = Answering { service, names: None, methods, trace_trust };
         let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, watched, shutdown, async {}).await;
     }
@@ -152,7 +157,8 @@ pub async fn serve_services(
         .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_reflection()?;
     let (names, methods) = (Some(services.names()), services.methods()?.into());
-    let answering = Answering { service: services.into_dispatch(), names, methods };
+    let (service, trace_trust) = (services.into_dispatch(), TraceTrust::Everyone);
+    let answering = Answering { service, names, methods, trace_trust };
     let draining = async {
         for name in &watched {
             health.set_service_status(*name, ServingStatus::NotServing).await;
@@ -167,12 +173,13 @@ struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
     methods: KnownMethods,
+    trace_trust: TraceTrust,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
 async fn run<S>(
     listeners: Listeners,
-    Answering { service, names, methods }: Answering<S>,
+    Answering { service, names, methods, trace_trust }: Answering<S>,
     config: &ServeConfig,
     (metrics, readiness): (Metrics, Readiness),
     shutdown: impl Future<Output = ()>,
@@ -191,7 +198,8 @@ where
     let Listeners { public, admin } = listeners;
     let access = Access::new(&config.access, public.local_addr()?);
     let limits = config.limits();
-    let rpc = rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access);
+    let rpc =
+        rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access, trace_trust);
     let app = router::router(names.as_deref(), rpc, access.hosts);
 
     // First, so that the line about the public port means that all of it is there.

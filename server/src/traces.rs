@@ -1,13 +1,10 @@
 //! A span for each call, exported to an OpenTelemetry collector: the cargo feature `otel`.
 //!
-//! A span is made when its call is over, from what the log line has too. It belongs to the trace that
-//! the client's `traceparent` names, or begins one. Names and attributes are those of the semantic
+//! It belongs to the trace that the call belongs to (see `rpc::trace_parent`), or begins one; a backend
+//! that the call is forwarded to is told of the span as its parent. Names and attributes are those of the semantic
 //! conventions: <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, SystemTime},
-};
+use std::{sync::OnceLock, time::Duration};
 
 use opentelemetry::{
     Context, KeyValue,
@@ -19,11 +16,15 @@ use opentelemetry::{
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
     Resource,
-    trace::{SdkTracer, SdkTracerProvider},
+    trace::{SdkTracer, SdkTracerProvider, Span},
 };
+use runnel_protos::code_name;
 use tonic::Code;
 
-use crate::{config::TracesConfig, rpc::observe::Call};
+use crate::{
+    config::TracesConfig,
+    rpc::{observe::Call, trace_parent::TraceParent},
+};
 
 /// How long the spans of the last calls may take to reach the collector when the server ends.
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);
@@ -66,17 +67,13 @@ impl Traces {
     }
 }
 
-/// Exports the span of a call that took so long and ended so.
-pub(crate) fn export(call: &Call, code: Code, took: Duration) {
-    let Some(tracer) = TRACER.get() else {
-        return;
-    };
-    let ended = SystemTime::now();
+/// Begins the span of a call, if spans are wanted.
+pub(crate) fn begin(call: &Call) -> Option<Span> {
+    let tracer = TRACER.get()?;
     // What clients make up must not become names.
     let name = call.method().map_or("unknown", |path| path.trim_start_matches('/'));
     let mut attributes = vec![
         KeyValue::new("rpc.system", "grpc"),
-        KeyValue::new("rpc.grpc.status_code", i64::from(i32::from(code))),
         KeyValue::new("network.protocol.name", call.protocol().as_str()),
     ];
     if let Some((service, method)) = name.rsplit_once('/') {
@@ -89,18 +86,29 @@ pub(crate) fn export(call: &Call, code: Code, took: Duration) {
     }
     let span = SpanBuilder::from_name(name.to_owned())
         .with_kind(SpanKind::Server)
-        .with_start_time(ended - took)
         .with_attributes(attributes);
-    let mut span = tracer.build_with_context(span, &parent(call));
-    if is_error(code) {
-        span.set_status(Status::error(runnel_protos::code_name(code)));
-    }
-    span.end_with_timestamp(ended);
+    Some(tracer.build_with_context(span, &parent(call)))
 }
 
-/// The client's span, if it named one.
+/// Exports the span of a call that ended so.
+pub(crate) fn end(mut span: Span, code: Code) {
+    span.set_attribute(KeyValue::new("rpc.grpc.status_code", i64::from(i32::from(code))));
+    if is_error(code) {
+        span.set_status(Status::error(code_name(code)));
+    }
+    span.end();
+}
+
+/// What a call has for its `traceparent` that is made in this span.
+pub(crate) fn trace_parent(span: &SpanContext) -> TraceParent {
+    let trace = u128::from_be_bytes(span.trace_id().to_bytes());
+    let parent = u64::from_be_bytes(span.span_id().to_bytes());
+    TraceParent::new(trace, parent, span.trace_flags().to_u8())
+}
+
+/// The span that the call comes from, if it comes from one.
 fn parent(call: &Call) -> Context {
-    let parent = call.trace_parent().and_then(|parent| {
+    let parent = call.trace().and_then(|parent| {
         let flags = u8::from_str_radix(parent.flags(), 16).ok()?;
         Some(SpanContext::new(
             TraceId::from_hex(parent.trace_id()).ok()?,
@@ -128,6 +136,8 @@ const fn is_error(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use opentelemetry_proto::tonic::{
         collector::trace::v1::{
             ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -140,6 +150,7 @@ mod tests {
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
         sync::{mpsc, oneshot},
+        task::JoinHandle,
     };
     use tonic::{
         Request, Response,
@@ -147,7 +158,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::ServeConfig;
+    use crate::config::{BackendConfig, ServeConfig};
 
     struct Collector(mpsc::UnboundedSender<ExportTraceServiceRequest>);
 
@@ -162,8 +173,8 @@ mod tests {
         }
     }
 
-    /// A `getAll` of this many items.
-    async fn call(server: std::net::SocketAddr, length: i8) {
+    /// A `getAll` of this many items, in this trace.
+    async fn call(server: SocketAddr, length: i8, trace: &str) {
         let message = if length < 0 {
             // A negative number takes all ten bytes of a varint.
             vec![0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]
@@ -172,7 +183,7 @@ mod tests {
         };
         let mut request = format!(
             "POST /api.Api/getAll HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
-             traceparent: 00-{TRACE}-{PARENT}-01\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+             traceparent: 00-{trace}-{PARENT}-01\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             5 + message.len()
         )
         .into_bytes();
@@ -186,14 +197,28 @@ mod tests {
     }
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const FORWARDED_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const PARENT: &str = "00f067aa0ba902b7";
 
     fn attribute(span: &Span, key: &str) -> Option<Value> {
         span.attributes.iter().find(|pair| pair.key == key)?.value.clone()?.value
     }
 
+    /// A server, and what ends it.
+    async fn start(
+        config: ServeConfig,
+    ) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Result<(), crate::ServeError>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, begin_shutdown) = oneshot::channel();
+        let served = tokio::spawn(crate::serve(listener, config, async {
+            let _: Result<(), _> = begin_shutdown.await;
+        }));
+        (address, shutdown, served)
+    }
+
     #[tokio::test(flavor = "multi_thread")]
-    async fn each_call_is_a_span_of_its_clients_trace() {
+    async fn each_call_is_a_span_of_its_trace_and_a_backends_span_is_below_ours() {
         let (exported, mut collected) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -202,16 +227,21 @@ mod tests {
         tokio::spawn(collector.serve_with_incoming(TcpIncoming::from(listener)));
         let traces = Traces::start(&TracesConfig { otlp_endpoint: Some(endpoint) }).unwrap();
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (shutdown, begin_shutdown) = oneshot::channel::<()>();
-        let served = tokio::spawn(crate::serve(listener, ServeConfig::default(), async {
-            let _ = begin_shutdown.await;
-        }));
-        call(address, 3).await;
-        call(address, -1).await;
-        drop(shutdown);
-        served.await.unwrap().unwrap();
+        let (server, end_server, server_served) = start(ServeConfig::default()).await;
+        let backend = BackendConfig {
+            backend: vec![format!("http://{server}").parse().unwrap()],
+            trusted_proxies: vec![server.ip().into()],
+            ..BackendConfig::default()
+        };
+        let (front, end_front, front_served) =
+            start(ServeConfig { backend, ..ServeConfig::default() }).await;
+        call(server, 3, TRACE).await;
+        call(server, -1, TRACE).await;
+        call(front, 3, FORWARDED_TRACE).await;
+        drop(end_front);
+        front_served.await.unwrap().unwrap();
+        drop(end_server);
+        server_served.await.unwrap().unwrap();
         tokio::task::block_in_place(|| traces.finish());
 
         let mut spans = Vec::new();
@@ -220,9 +250,16 @@ mod tests {
             spans.extend(resources.flat_map(|all| all.scope_spans).flat_map(|all| all.spans));
         }
         // Other tests of this process may make calls, too.
-        let trace = TraceId::from_hex(TRACE).unwrap().to_bytes();
+        let of = |trace| TraceId::from_hex(trace).unwrap().to_bytes();
         let parent = SpanId::from_hex(PARENT).unwrap().to_bytes();
-        spans.retain(|span| span.trace_id == trace);
+        let forwarded = spans.extract_if(.., |span| span.trace_id == of(FORWARDED_TRACE));
+        let mut forwarded: Vec<_> = forwarded.collect();
+        forwarded.sort_by_key(|span| span.parent_span_id != parent);
+        let [at_front, at_backend] = &forwarded[..] else { panic!("two of {forwarded:?}") };
+        assert_eq!(at_front.parent_span_id, parent);
+        assert_eq!(at_backend.parent_span_id, at_front.span_id);
+
+        spans.retain(|span| span.trace_id == of(TRACE));
         assert_eq!(spans.len(), 2, "{spans:?}");
         for (span, code) in spans.iter().zip([0, 3]) {
             assert_eq!(span.name, "api.Api/getAll");

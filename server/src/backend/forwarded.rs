@@ -2,23 +2,26 @@
 //! 9110, section 7.6.3) and `traceparent` (W3C Trace Context).
 //!
 //! What a client says of these itself is believed, and added to, only if it is a proxy that the
-//! operator trusts; from anyone else it is removed.
+//! operator trusts; from anyone else it is removed. Which trace the call belongs to was decided by
+//! [`crate::rpc::trace_parent`], for the log too.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::ConnectInfo;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Version,
     header::{self, Entry, InvalidHeaderValue},
 };
-use ipnet::IpNet;
 
-use crate::{net::Encrypted, rpc::trace_parent::TraceParent};
+use crate::{
+    net::Encrypted,
+    proxies::{TrustedProxies, sender},
+    rpc::trace_parent::{TRACEPARENT, TraceParent},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What only a trusted proxy may say.
 const CLAIMS: [HeaderName; 9] = [
@@ -30,24 +33,28 @@ const CLAIMS: [HeaderName; 9] = [
     header::FORWARDED,
     header::VIA,
     TRACEPARENT,
-    HeaderName::from_static("tracestate"),
+    TRACESTATE,
 ];
 
 /// Who is at the other end of the connection that a call came by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     ip: Option<IpAddr>,
     is_trusted: bool,
     is_tls: bool,
+    /// The trace that the call was found to belong to.
+    trace: Option<TraceParent>,
 }
 
 impl Client {
     /// Who sent a request with these extensions.
-    pub(super) fn of(extensions: &Extensions, trusted: &[IpNet]) -> Self {
-        let peer = extensions.get().map(|ConnectInfo::<SocketAddr>(peer)| peer);
-        let ip = peer.map(|peer| peer.ip().to_canonical());
-        let is_trusted = ip.is_some_and(|ip| trusted.iter().any(|network| network.contains(&ip)));
-        Self { ip, is_trusted, is_tls: extensions.get::<Encrypted>().is_some() }
+    pub(super) fn of(extensions: &Extensions, trusted: &TrustedProxies) -> Self {
+        Self {
+            ip: sender(extensions),
+            is_trusted: trusted.sent(extensions),
+            is_tls: extensions.get::<Encrypted>().is_some(),
+            trace: extensions.get().cloned(),
+        }
     }
 }
 
@@ -93,12 +100,11 @@ pub(super) fn set(
         entry.insert(host);
     }
     if TraceParent::of(headers).is_none() {
-        headers.remove("tracestate");
-        if let Ok(mut value) = HeaderValue::try_from(new_traceparent()) {
-            // No connection needs to remember what never comes again (RFC 7541, section 6.2.3).
-            value.set_sensitive(true);
-            headers.insert(TRACEPARENT, value);
-        }
+        // It belongs to the one that was not believed, or is malformed.
+        headers.remove(TRACESTATE);
+    }
+    if let Some(trace) = &client.trace {
+        headers.insert(TRACEPARENT, trace.value());
     }
 }
 
@@ -130,23 +136,25 @@ fn add(
     }
 }
 
-/// The beginning of a trace. It says "sampled", because a backend that decides by its parent would
-/// otherwise record nothing of what it records without us.
-fn new_traceparent() -> String {
-    let (trace, parent) = (fastrand::u128(1..), fastrand::u64(1..));
-    format!("00-{trace:032x}-{parent:016x}-01")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use axum::extract::ConnectInfo;
+
     use super::*;
 
     fn client(ip: &str, trusted: &[&str]) -> Client {
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
-        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        Client::of(&extensions, &trusted)
+        extensions.insert(TraceParent::new(TRACE, 1, 1));
+        let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        Client::of(&extensions, &TrustedProxies::new(&trusted))
     }
+
+    /// What the layers around us found.
+    const TRACE: u128 = 7;
+    const TRACEPARENT: &str = "00-00000000000000000000000000000007-0000000000000001-01";
 
     fn told(client: &Client, sent: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -174,8 +182,7 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "front.example");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;host=\"front.example\";proto=http");
         assert_eq!(headers["via"], "2.0 runnel");
-        assert!(TraceParent::of(&headers).is_some());
-        assert_ne!(headers["traceparent"], CLAIMED[4].1);
+        assert_eq!(headers["traceparent"], TRACEPARENT);
         assert!(!headers.contains_key("tracestate"));
     }
 
@@ -188,7 +195,7 @@ mod tests {
         let forwarded = "for=203.0.113.1, for=10.1.2.3;host=\"front.example\";proto=http";
         assert_eq!(headers["forwarded"], forwarded);
         assert_eq!(headers["via"], "1.1 edge, 2.0 runnel");
-        assert_eq!(headers["traceparent"], CLAIMED[4].1);
+        assert_eq!(headers["traceparent"], TRACEPARENT);
         assert_eq!(headers["tracestate"], "vendor=1");
     }
 
@@ -196,7 +203,7 @@ mod tests {
     fn a_call_that_came_over_tls_is_said_to_have() {
         let mut extensions = Extensions::new();
         extensions.insert(Encrypted);
-        let headers = told(&Client::of(&extensions, &[]), &[]);
+        let headers = told(&Client::of(&extensions, &TrustedProxies::default()), &[]);
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["forwarded"], "host=\"front.example\";proto=https");
         assert!(!headers.contains_key("x-forwarded-for"), "nobody knows");
@@ -214,7 +221,7 @@ mod tests {
     fn a_malformed_traceparent_is_replaced() {
         let proxy = client("10.1.2.3", &["10.0.0.0/8"]);
         let headers = told(&proxy, &[("traceparent", "00-zz"), ("tracestate", "vendor=1")]);
-        assert!(TraceParent::of(&headers).is_some(), "{headers:?}");
+        assert_eq!(headers["traceparent"], TRACEPARENT);
         assert!(!headers.contains_key("tracestate"));
     }
 }

@@ -44,7 +44,6 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use ipnet::IpNet;
 use prometheus::core::Collector;
 use tokio_rustls::rustls;
 use tonic::{Status, body::Body};
@@ -55,7 +54,10 @@ use self::{
     call::Failure, forwarded::Client, headers::Head, metrics::PoolCollector, pool::Pool,
     request_body::RequestBody, target::Target, tls::Tls,
 };
-use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
+use crate::{
+    config::BackendConfig, proxies::TrustedProxies, readiness::Readiness,
+    rpc::methods::KnownMethods,
+};
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +80,7 @@ pub enum BackendError {
 #[derive(Clone)]
 pub struct Backend {
     pool: Arc<Pool>,
-    trusted_proxies: Arc<[IpNet]>,
+    trusted_proxies: TrustedProxies,
 }
 
 impl Backend {
@@ -106,7 +108,7 @@ impl Backend {
         };
         let connect_timeout = config.backend_connect_timeout;
         let pool = Pool::start(targets, watching, connect_timeout, readiness, methods);
-        let trusted_proxies = config.trusted_proxies.as_slice().into();
+        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         Ok(Self { pool: Arc::new(pool), trusted_proxies })
     }
 

@@ -42,12 +42,12 @@ impl Service<Request<Body>> for OwnCall {
             let peer = Arc::clone(&lease.peer);
             let (parts, body) = request.into_parts();
             let head = Head::of_our_own(parts).request(&peer.target, true);
-            call::attempt(lease, head, RequestBody::new(body)).await.map_err(|failure| {
-                match failure {
+            call::attempt(lease, head, RequestBody::new(body)).await.map_err(
+                |failure| match failure {
                     Failure::Request(status) => status,
                     Failure::Backend(fault, _) => fault.status(&peer),
-                }
-            })
+                },
+            )
         })
     }
 }

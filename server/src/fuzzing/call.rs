@@ -24,6 +24,7 @@ use crate::{
         drain::Drain,
         layers,
         normalize::Protocol,
+        trace_parent::TraceTrust,
     },
     services::Services,
 };
@@ -203,7 +204,15 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             streams: one,
         };
         let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
-        layers(routes, methods.into(), limits, Drain::default(), metrics, &access)
+        layers(
+            routes,
+            methods.into(),
+            limits,
+            Drain::default(),
+            metrics,
+            &access,
+            TraceTrust::Everyone,
+        )
     })
 }
 

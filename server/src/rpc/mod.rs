@@ -89,13 +89,14 @@ pub struct Limits {
 pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible>;
 
 /// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
-pub fn layers<S>(
+pub(crate) fn layers<S>(
     service: S,
     methods: methods::KnownMethods,
     limits: Limits,
     drain: drain::Drain,
     metrics: CallMetrics,
     access: &Access,
+    trace_trust: trace_parent::TraceTrust,
 ) -> Rpc
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -117,7 +118,7 @@ where
         .layer(normalize::NormalizeLayer)
         .layer(methods::MethodsLayer::new(methods))
         .layer(GrpcWebLayer::new())
-        .layer(observe::ObserveLayer::new(metrics))
+        .layer(observe::ObserveLayer::new(metrics, trace_trust))
         .layer(origin::OriginLayer::new(access.origins.clone()))
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
         .layer(answer::AnswerLayer::new(limits.answer))

@@ -17,23 +17,33 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
+#[cfg(feature = "otel")]
+use opentelemetry::trace::Span as _;
+#[cfg(feature = "otel")]
+use opentelemetry_sdk::trace::Span;
 use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{answer::Given, call_log, normalize::Protocol, trace_parent::TraceParent};
+use super::{
+    answer::Given,
+    call_log,
+    normalize::Protocol,
+    trace_parent::{TraceParent, TraceTrust},
+};
 use crate::metrics::{CallMetrics, MethodMetrics, Tally};
 
 /// Watches each call.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer {
     metrics: CallMetrics,
+    trace_trust: TraceTrust,
 }
 
 impl ObserveLayer {
-    /// Counts calls in `metrics`, and logs them.
-    pub const fn new(metrics: CallMetrics) -> Self {
-        Self { metrics }
+    /// Counts calls in `metrics`, and logs them with the trace that `trace_trust` has for them.
+    pub(crate) const fn new(metrics: CallMetrics, trace_trust: TraceTrust) -> Self {
+        Self { metrics, trace_trust }
     }
 }
 
@@ -41,7 +51,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Observe { inner, metrics: self.metrics.clone() }
+        Observe { inner, layer: self.clone() }
     }
 }
 
@@ -49,7 +59,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Clone, Debug)]
 pub struct Observe<S> {
     inner: S,
-    metrics: CallMetrics,
+    layer: ObserveLayer,
 }
 
 impl<S, B> Service<Request<B>> for Observe<S>
@@ -65,9 +75,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let call = Call::begin(&self.metrics, &request);
+        let call = Call::begin(&self.layer, &request);
         // For whoever sees the request's messages go by.
         request.extensions_mut().insert(Arc::clone(&call.received));
+        if let (Some(trace), TraceTrust::Proxies(_)) = (&call.trace, &self.layer.trace_trust) {
+            // For whoever sends the call on.
+            request.extensions_mut().insert(trace.clone());
+        }
         ObservedFuture { inner: self.inner.call(request), call: Some(call) }
     }
 }
@@ -100,7 +114,10 @@ pub(crate) struct Call {
     unknown_path: Option<String>,
     protocol: Protocol,
     peer: Option<SocketAddr>,
-    trace_parent: Option<TraceParent>,
+    /// The trace it belongs to; calls that are made for it have this as their `traceparent`.
+    trace: Option<TraceParent>,
+    #[cfg(feature = "otel")]
+    span: Option<Span>,
     began: Instant,
     received: Arc<Received>,
     /// None as long as there is no answer with a body.
@@ -112,25 +129,40 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn begin<B>(metrics: &CallMetrics, request: &Request<B>) -> Self {
+    fn begin<B>(layer: &ObserveLayer, request: &Request<B>) -> Self {
         let path = request.uri().path();
-        let method = metrics.method(path, request.extensions().get().copied());
+        let method = layer.metrics.method(path, request.extensions().get().copied());
         // Without the layers before this one nobody says, and then it is plain gRPC.
         let protocol = request.extensions().get().copied().unwrap_or(Protocol::Grpc);
         method.began(protocol);
-        Self {
+        let trace = layer.trace_trust.trace_of(request.headers(), request.extensions());
+        #[cfg_attr(not(feature = "otel"), expect(unused_mut, reason = "nobody changes it"))]
+        let mut call = Self {
             unknown_path: method.path().is_none().then(|| path.to_owned()),
             method,
             protocol,
             peer: request.extensions().get().map(|ConnectInfo(peer)| *peer),
-            trace_parent: TraceParent::of(request.headers()),
+            trace,
+            #[cfg(feature = "otel")]
+            span: None,
             began: Instant::now(),
             received: Arc::default(),
             given: None,
             sent_bytes: 0,
             code: None,
             refused_by: None,
-        }
+        };
+        #[cfg(feature = "otel")]
+        call.begin_span();
+        call
+    }
+
+    /// If anybody wants spans; what is then done for the call belongs to its span.
+    #[cfg(feature = "otel")]
+    fn begin_span(&mut self) {
+        self.span = crate::traces::begin(self);
+        let span = self.span.as_ref().map(|span| span.span_context().clone());
+        self.trace = span.map(|span| crate::traces::trace_parent(&span)).or(self.trace.take());
     }
 
     pub(super) fn path(&self) -> &str {
@@ -144,8 +176,8 @@ impl Call {
     }
 
     #[cfg(feature = "otel")]
-    pub(crate) const fn trace_parent(&self) -> Option<&TraceParent> {
-        self.trace_parent.as_ref()
+    pub(crate) const fn trace(&self) -> Option<&TraceParent> {
+        self.trace.as_ref()
     }
 
     pub(crate) const fn protocol(&self) -> Protocol {
@@ -157,7 +189,7 @@ impl Call {
     }
 
     pub(super) fn trace_id(&self) -> Option<&str> {
-        self.trace_parent.as_ref().map(TraceParent::trace_id)
+        self.trace.as_ref().map(TraceParent::trace_id)
     }
 
     pub(super) fn refused_by(&self) -> Option<&'static str> {
@@ -209,7 +241,9 @@ impl Drop for Call {
         self.method.ended(self.protocol, code, took, tally);
         call_log::write(self, code, took, tally);
         #[cfg(feature = "otel")]
-        crate::traces::export(self, code, took);
+        if let Some(span) = self.span.take() {
+            crate::traces::end(span, code);
+        }
     }
 }
 

@@ -3,14 +3,44 @@
 
 use std::ops::Range;
 
-use http::{HeaderMap, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
-const TRACEPARENT: &str = "traceparent";
+use crate::proxies::TrustedProxies;
+
+/// The header.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A version, a trace id, a parent id and flags, in hexadecimal: `00-{32}-{16}-{2}`.
 const LENGTH: usize = 55;
 
-/// A valid `traceparent`, as it came.
+/// Whose `traceparent` names the trace of a call. The log line, the span and the backend have the same.
+#[derive(Clone, Debug)]
+pub(crate) enum TraceTrust {
+    /// Everybody's: it goes no further than our own log and spans.
+    Everyone,
+    /// That of these; all other calls begin a trace here. A backend gets it, and what clients say to a
+    /// backend about where a call comes from is not believed either.
+    Proxies(TrustedProxies),
+}
+
+impl TraceTrust {
+    /// The trace that a request belongs to, if it belongs to any.
+    pub(super) fn trace_of(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Option<TraceParent> {
+        match self {
+            Self::Everyone => TraceParent::of(headers),
+            Self::Proxies(proxies) => {
+                let told = TraceParent::of(headers).filter(|_| proxies.sent(extensions));
+                Some(told.unwrap_or_else(TraceParent::begin))
+            }
+        }
+    }
+}
+
+/// A valid `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TraceParent(HeaderValue);
 
@@ -24,12 +54,34 @@ impl TraceParent {
         is_valid(value.as_bytes()).then(|| Self(value.clone()))
     }
 
+    /// The beginning of a trace. It says "sampled", because a backend that decides by its parent would
+    /// otherwise record nothing of what it records without us.
+    fn begin() -> Self {
+        Self::new(fastrand::u128(1..), fastrand::u64(1..), 1)
+    }
+
+    /// From numbers that are not zero.
+    pub(crate) fn new(trace: u128, parent: u64, flags: u8) -> Self {
+        let text = format!("00-{trace:032x}-{parent:016x}-{flags:02x}");
+        // Digits and dashes are a header value.
+        let mut value =
+            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        // No connection needs to remember what never comes again (RFC 7541, section 6.2.3).
+        value.set_sensitive(true);
+        Self(value)
+    }
+
+    /// As a header.
+    pub(crate) fn value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     /// The 32 hexadecimal digits that all calls of the trace share.
     pub(crate) fn trace_id(&self) -> &str {
         self.digits(3..35)
     }
 
-    /// The 16 hexadecimal digits of the client's span.
+    /// The 16 hexadecimal digits of the span that made the call.
     #[cfg(feature = "otel")]
     pub(crate) fn parent_id(&self) -> &str {
         self.digits(36..52)
@@ -76,8 +128,7 @@ mod tests {
     use super::*;
 
     fn of(value: &str) -> Option<String> {
-        let headers =
-            HeaderMap::from_iter([(TRACEPARENT.parse().unwrap(), value.parse().unwrap())]);
+        let headers = HeaderMap::from_iter([(TRACEPARENT, value.parse().unwrap())]);
         TraceParent::of(&headers).map(|parent| parent.trace_id().to_owned())
     }
 
@@ -121,5 +172,13 @@ mod tests {
         headers.append(TRACEPARENT, value.clone());
         headers.append(TRACEPARENT, value);
         assert_eq!(TraceParent::of(&headers), None);
+    }
+
+    #[test]
+    fn a_new_one_is_valid() {
+        for made in [TraceParent::begin(), TraceParent::new(1, 1, 0)] {
+            let headers = HeaderMap::from_iter([(TRACEPARENT, made.value())]);
+            assert_eq!(TraceParent::of(&headers), Some(made));
+        }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, header};
 use runnel::config::ServeConfig;
 use runnel_tests::{
+    binary::Binary,
     python,
     server::TestServer,
     wire::{self, PROTOCOLS, Protocol, frame},
@@ -76,6 +77,31 @@ async fn what_a_trusted_proxy_says_reaches_the_backend() {
         assert!(via.starts_with("1.1 edge, "), "{via}");
     }
     front.stop().await;
+}
+
+/// Whoever looks into the log finds the call in the backend's log too.
+#[tokio::test]
+async fn the_backend_has_the_trace_that_the_log_line_has() {
+    let rich = python::serve("rich_server.py").await;
+    let claimed = &CLAIMED[4].1[3..35];
+    for (trusted, sent, is_claimed) in
+        [(false, &CLAIMED[..], false), (true, &CLAIMED[..], true), (true, &[], false)]
+    {
+        let mut args = vec!["--backend".to_owned(), rich.url()];
+        if trusted {
+            args.extend(["--trusted-proxy".to_owned(), "127.0.0.1".to_owned()]);
+        }
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let mut binary = Binary::start(&args).await;
+        let protocol = Protocol::GrpcWeb;
+        let answer = wire::send(binary.address(), protocol, ask(protocol, sent)).await;
+        let answer = answer.decode::<Answer>().remove(0);
+        let [received] = &answer.received("traceparent")[..] else { panic!("one traceparent") };
+        let is_call = |line: &serde_json::Value| line["method"] == "/rich.Rich/Unary";
+        let line = binary.log("the call", |line| is_call(line).then(|| line.clone())).await;
+        assert_eq!(line["trace_id"], received[3..35], "{line}");
+        assert_eq!(&received[3..35] == claimed, is_claimed, "{trusted} {received}");
+    }
 }
 
 /// A stray `connection: close, x-mine` from an HTTP/1.1 client must not break HTTP/2, which knows no
