@@ -54,7 +54,7 @@ async fn no_line_is_lost_at_the_end() {
             client.get_all(1).await.unwrap();
         }
         // Open at the end, so that a second signal is needed.
-        let stream = client.get_stream(i32::MAX).await.unwrap();
+        let mut open = Some((client.get_stream(i32::MAX).await.unwrap(), client));
         binary.signal("TERM").await;
         let mut calls = 100;
         if signals == 2 {
@@ -63,7 +63,9 @@ async fn no_line_is_lost_at_the_end() {
             binary.log("the drain", drain).await;
             binary.signal("TERM").await;
         }
-        drop((stream, client));
+        if signals == 1 {
+            open.take();
+        }
         let lines = binary.rest_of_log().await;
         let is_call = |line: &&serde_json::Value| line["method"] == "/api.Api/getAll";
         assert_eq!(lines.iter().filter(is_call).count(), calls);
