@@ -23,10 +23,7 @@ use tonic_health::pb::{
 
 use tower::service_fn;
 
-use crate::{
-    config::ServeConfig,
-    net::{self, TlsError},
-};
+use crate::{certificates::TlsError, config::ServeConfig, net};
 
 /// Longer than a healthy server ever takes, shorter than the patience of those who ask.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
+//! | [`certificates`] | of TLS, here and to backends, read again while the server runs |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
 //! | `proxies` | whose word is taken for where a call comes from |
@@ -24,6 +25,7 @@ pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
+pub mod certificates;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -62,9 +64,10 @@ use crate::{
     access::Access,
     api::Api,
     backend::{Backend, BackendError},
+    certificates::TlsError,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
-    net::{Tls, TlsError},
+    net::Tls,
     proxies::TrustedProxies,
     readiness::Readiness,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
@@ -116,7 +119,10 @@ pub async fn serve(
     if !config.backend.urls().is_empty() {
         let (metrics, readiness) = (Metrics::new()?, Readiness::default());
         let methods = KnownMethods::default();
-        let service = Backend::start(&config.backend, readiness.clone(), methods.clone())?;
+        let reload_interval = config.tls.tls_reload_interval;
+        let service =
+            Backend::start(&config.backend, reload_interval, readiness.clone(), methods.clone())
+                .await?;
         metrics.registry().register(Box::new(service.metrics()?))?;
         let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
         let trace_trust = TraceTrust::Proxies(proxies);
@@ -206,7 +212,7 @@ where
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
-    let tls = Tls::load(&config.tls).await?;
+    let tls = Tls::of(&config.tls).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}", public.local_addr()?);
     let begin_drain = async {

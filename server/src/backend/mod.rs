@@ -37,40 +37,40 @@ pub mod url;
 
 use std::{
     convert::Infallible,
-    path::PathBuf,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use prometheus::core::Collector;
-use tokio_rustls::rustls;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
 pub use self::url::BackendUrl;
 use self::{
-    call::Failure, forwarded::Client, headers::Head, metrics::PoolCollector, pool::Pool,
-    request_body::RequestBody, target::Target, tls::Tls,
+    call::Failure,
+    forwarded::Client,
+    headers::Head,
+    metrics::PoolCollector,
+    pool::Pool,
+    request_body::RequestBody,
+    target::Target,
+    tls::{Certificates, Tls},
 };
 use crate::{
-    config::BackendConfig, proxies::TrustedProxies, readiness::Readiness,
+    certificates::TlsError, config::BackendConfig, proxies::TrustedProxies, readiness::Readiness,
     rpc::methods::KnownMethods,
 };
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// A file is not there, or is no PEM.
-    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
-    Pem(PathBuf, rustls::pki_types::pem::Error),
-    /// A certificate or a key is none, or they do not belong together.
-    #[error("the certificates for the backend cannot be used: {0}")]
-    Certificate(#[from] rustls::Error),
-    /// Nobody to trust.
-    #[error("the system has no root certificates ({0}); --backend-ca names a file with some")]
-    NoSystemRoots(String),
+    /// A certificate or a key cannot be used.
+    #[error("TLS to backends: {0}")]
+    Tls(#[from] TlsError),
     /// Neither a name nor an address.
     #[error("{0:?} is no name that a certificate could have")]
     ServerName(String),
@@ -81,18 +81,30 @@ pub enum BackendError {
 pub struct Backend {
     pool: Arc<Pool>,
     trusted_proxies: TrustedProxies,
+    /// Looks at the certificates again.
+    _renewing: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl Backend {
     /// Begins to connect to the backends of `config`, to tell `readiness` of their health and `methods`
-    /// of what they say of their methods. None of them needs to be there yet.
-    pub fn start(
+    /// of what they say of their methods. None of them needs to be there yet. Certificates are looked at
+    /// again every `reload_interval`, and on SIGHUP.
+    pub async fn start(
         config: &BackendConfig,
+        reload_interval: Duration,
         readiness: Readiness,
         methods: KnownMethods,
     ) -> Result<Self, BackendError> {
-        let targets = config.urls().into_iter().map(|url| {
-            let tls = url.is_tls().then(|| Tls::new(&url, config)).transpose()?;
+        let urls = config.urls();
+        let certificates = if urls.iter().any(BackendUrl::is_tls) {
+            Some(Certificates::of(config, reload_interval).await?)
+        } else {
+            None
+        };
+        let targets = urls.into_iter().map(|url| {
+            let certificates = certificates.as_ref().filter(|_| url.is_tls());
+            let tls = certificates.map(|certificates| Tls::new(&url, config, certificates));
+            let tls = tls.transpose()?;
             Ok(Arc::new(Target {
                 url,
                 tls,
@@ -109,7 +121,10 @@ impl Backend {
         let connect_timeout = config.backend_connect_timeout;
         let pool = Pool::start(targets, watching, connect_timeout, readiness, methods);
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
-        Ok(Self { pool: Arc::new(pool), trusted_proxies })
+        let renewing = certificates.map(|certificates| {
+            Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
+        });
+        Ok(Self { pool: Arc::new(pool), trusted_proxies, _renewing: renewing })
     }
 
     /// What there is to count, for a registry.

@@ -1,59 +1,112 @@
-//! TLS to a backend: whom we trust, who we are, and by what name we ask for it.
+//! TLS to backends: whom we trust, who we are, and by what name we ask for them.
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::ring,
-        pki_types::{
-            CertificateDer, PrivateKeyDer, ServerName,
-            pem::{self, PemObject as _},
-        },
-    },
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
 use super::{BackendError, BackendUrl, fault::Fault};
-use crate::config::BackendConfig;
+use crate::{
+    certificates::{Files, Renewal, TlsError, certificates, private_key, read_any, roots},
+    config::BackendConfig,
+};
+
+/// What is shown to all backends and trusted of them, and where newer files will be.
+pub(super) type Certificates = Renewal<ClientFiles>;
+
+impl Certificates {
+    /// Loads what `config` names; it is looked at again every `interval`.
+    pub(super) async fn of(config: &BackendConfig, interval: Duration) -> Result<Self, TlsError> {
+        let files = ClientFiles {
+            ca: config.backend_ca.clone(),
+            cert: config.backend_client_cert.clone(),
+            key: config.backend_client_key.clone(),
+        };
+        Self::load(files, interval).await
+    }
+}
+
+/// Where they are; without a CA the system's roots are trusted.
+#[derive(Debug)]
+pub(super) struct ClientFiles {
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+/// What is in them. It has no `Debug`: a key belongs in no log.
+#[derive(PartialEq, Eq)]
+pub(super) struct Contents {
+    ca: Option<Vec<u8>>,
+    cert: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+}
+
+impl Files for ClientFiles {
+    type Contents = Contents;
+    type Made = Arc<ClientConfig>;
+    const NAME: &'static str = "the TLS configuration for backends";
+
+    async fn read(&self) -> Result<Contents, TlsError> {
+        Ok(Contents {
+            ca: read_any(self.ca.as_deref()).await?,
+            cert: read_any(self.cert.as_deref()).await?,
+            key: read_any(self.key.as_deref()).await?,
+        })
+    }
+
+    fn make(&self, contents: &Contents) -> Result<Arc<ClientConfig>, TlsError> {
+        let roots = match (&self.ca, &contents.ca) {
+            (Some(path), Some(pem)) => roots(path, pem)?,
+            _ => of_the_system()?,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Versions)?
+            .with_root_certificates(roots);
+        let mut config = match (&self.cert, &contents.cert, &self.key, &contents.key) {
+            (Some(cert), Some(cert_pem), Some(key), Some(key_pem)) => {
+                let chain = certificates(cert, cert_pem)?;
+                let unusable = |source| TlsError::Unusable { path: cert.clone(), source };
+                // This also finds a key that is not the certificate's.
+                builder
+                    .with_client_auth_cert(chain, private_key(key, key_pem)?)
+                    .map_err(unusable)?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
 
 /// How to make TLS connections to one backend.
 #[derive(Clone)]
 pub(super) struct Tls {
-    connector: TlsConnector,
+    config: watch::Receiver<Arc<ClientConfig>>,
     server_name: ServerName<'static>,
 }
 
 impl Tls {
-    /// Reads the files that `config` names.
-    pub(super) fn new(url: &BackendUrl, config: &BackendConfig) -> Result<Self, BackendError> {
-        let roots = match &config.backend_ca {
-            Some(path) => only(path)?,
-            None => of_the_system()?,
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let mut client = match (&config.backend_client_cert, &config.backend_client_key) {
-            (Some(certificate), Some(key)) => {
-                let private = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| BackendError::Pem(key.clone(), error))?;
-                builder.with_client_auth_cert(certificates(certificate)?, private)?
-            }
-            _ => builder.with_no_client_auth(),
-        };
-        client.alpn_protocols = vec![b"h2".to_vec()];
+    /// To the backend at `url`, whose certificate has its name unless `config` says another.
+    pub(super) fn new(
+        url: &BackendUrl,
+        config: &BackendConfig,
+        certificates: &Certificates,
+    ) -> Result<Self, BackendError> {
         let name = config.backend_server_name.as_deref().unwrap_or(url.host());
         let server_name = ServerName::try_from(name.to_owned())
             .map_err(|_| BackendError::ServerName(name.to_owned()))?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(client)), server_name })
+        Ok(Self { config: certificates.current(), server_name })
     }
 
     pub(super) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
-        let stream = self
-            .connector
+        let connector = TlsConnector::from(Arc::clone(&self.config.borrow()));
+        let stream = connector
             .connect(self.server_name.clone(), stream)
             .await
             .map_err(|error| Fault::Tls(Arc::new(error)))?;
@@ -71,32 +124,14 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// The certificates of one file and no others.
-fn only(path: &Path) -> Result<RootCertStore, BackendError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
-}
-
-fn of_the_system() -> Result<RootCertStore, BackendError> {
+fn of_the_system() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, _unusable) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         let why =
             found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
-        return Err(BackendError::NoSystemRoots(why));
+        return Err(TlsError::NoSystemRoots(why));
     }
     Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BackendError> {
-    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
-    let certificates = read().map_err(|error| BackendError::Pem(path.to_owned(), error))?;
-    if certificates.is_empty() {
-        return Err(BackendError::Pem(path.to_owned(), pem::Error::NoItemsFound));
-    }
-    Ok(certificates)
 }

@@ -20,7 +20,8 @@ pub struct TlsConfig {
     #[arg(long, env = "RUNNEL_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// How often the files are looked at for a change; a SIGHUP has them looked at now.
+    /// How often the files, those for backends too, are looked at for a change; a SIGHUP has them looked at
+    /// now.
     #[arg(
         long,
         env = "RUNNEL_TLS_RELOAD_INTERVAL",

@@ -10,8 +10,10 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::tls::{TlsError, certificates, private_key, read};
-use crate::config::TlsConfig;
+use crate::{
+    certificates::{TlsError, certificates, private_key, read},
+    config::TlsConfig,
+};
 
 /// How to speak to a server that is configured like this; None without TLS.
 pub(crate) async fn client_config(config: &TlsConfig) -> Result<Option<ClientConfig>, TlsError> {

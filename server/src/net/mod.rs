@@ -6,7 +6,7 @@
 //! | `connection` | one connection's life: what it speaks, its age, its end |
 //! | `http` | what hyper is told, and who counts the calls of a connection |
 //! | `socket` | TCP, its options, and a close that loses nothing |
-//! | `tls` | certificates, and their renewal |
+//! | `tls` | encryption of the public port |
 //! | `any_certificate` | the client's side, for the health check alone |
 //!
 //! The loop is ours, on hyper's connections. `axum::serve` has none of the bounds; `axum-server` has
@@ -36,8 +36,8 @@ use tokio::{
 };
 
 use self::connection::Connections;
+pub use self::connection::Encrypted;
 pub(crate) use self::{any_certificate::client_config, tls::Tls};
-pub use self::{connection::Encrypted, tls::TlsError};
 use crate::{
     config::ServeConfig,
     metrics::ConnectionMetrics,

@@ -1,11 +1,16 @@
 //! TLS to a backend: our own server, with certificates made for the test.
 
+use std::{net::SocketAddr, time::Duration};
+
 use runnel::config::{BackendConfig, ServeConfig};
 use runnel_protos::api::ApiRequest;
 use runnel_tests::{
+    binary::Binary,
+    metrics::Metrics,
+    patiently,
     server::TestServer,
     tls::{Authority, Files},
-    wire::{self, PROTOCOLS, frame},
+    wire::{self, PROTOCOLS, Protocol, frame},
 };
 use tempfile::TempDir;
 use tonic::Code;
@@ -95,6 +100,94 @@ async fn a_backend_that_wants_a_client_certificate_gets_it() {
     all_ok(&outcomes.await);
     let without = outcome(backend, |config| config.backend_ca = Some(ca.path().join("ca.pem")));
     all_unavailable(&without.await, "");
+}
+
+async fn call(front: SocketAddr) -> Option<Code> {
+    let request = frame(&ApiRequest { length: 1, after: 0 });
+    wire::call(front, Protocol::GrpcWeb, "/api.Api/getAll", request).await.code()
+}
+
+/// Whom to trust, and what to show: both are wrong at first, and mended one after the other.
+#[tokio::test]
+async fn certificates_are_taken_anew_when_their_files_change() {
+    let authority = Authority::new();
+    let (files, ours) = (Files::new(&authority.issue()), Files::new(&Authority::new().issue()));
+    let ca = ca(&Authority::new());
+    let tls = files.config_for_clients_of(&authority);
+    let backend = TestServer::start_with(ServeConfig { tls, ..ServeConfig::default() }).await;
+    let mut config = super::config(&[&format!("https://localhost:{}", backend.address().port())]);
+    config.tls.tls_reload_interval = Duration::from_millis(50);
+    config.backend.backend_ca = Some(ca.path().join("ca.pem"));
+    config.backend.backend_client_cert = Some(ours.path().join("cert.pem"));
+    config.backend.backend_client_key = Some(ours.path().join("key.pem"));
+    let front = TestServer::start_with(config).await;
+    assert_eq!(call(front.address()).await, Some(Code::Unavailable));
+
+    let why = async |fault: &str| {
+        let labels = [&*format!("fault=\"{fault}\"")];
+        let metrics = Metrics::read(front.admin_address()).await;
+        metrics.sum("runnel_backend_connect_failures_total", &labels)
+    };
+    assert!(why("tls").await > 0);
+    std::fs::write(ca.path().join("ca.pem"), &authority.pem).unwrap();
+    // Now the backend is trusted, and refuses us: in TLS 1.3 behind the handshake.
+    patiently("a connection that ends behind the handshake", async {
+        while why("lost").await + why("not_http2").await == 0 {
+            assert_eq!(call(front.address()).await, Some(Code::Unavailable));
+        }
+    })
+    .await;
+    ours.write(&authority.issue());
+    patiently("calls that are answered", async {
+        while call(front.address()).await != Some(Code::Ok) {}
+    })
+    .await;
+    front.stop().await;
+    backend.stop().await;
+}
+
+/// What cannot be used changes nothing: new connections are made with what there was.
+#[tokio::test]
+async fn files_that_cannot_be_used_are_told_and_what_was_there_stays() {
+    let authority = Authority::new();
+    let (files, ca) = (Files::new(&authority.issue()), ca(&authority));
+    let ca_file = ca.path().join("ca.pem");
+    let mut backend = ServeConfig { tls: files.config(), ..ServeConfig::default() };
+    backend.connections.max_connection_age = Duration::from_millis(100);
+    let backend = TestServer::start_with(backend).await;
+    let url = format!("https://localhost:{}", backend.address().port());
+    let args = ["--backend", &url, "--backend-ca", ca_file.to_str().unwrap()];
+    let mut binary = Binary::start(&[&args[..], &["--tls-reload-interval", "1h"]].concat()).await;
+    assert_eq!(call(binary.address()).await, Some(Code::Ok));
+
+    let hang_up = async |binary: &mut Binary, says: &str| {
+        binary.signal("HUP").await;
+        let message = |line: &serde_json::Value| Some(line["message"].as_str()?.to_owned());
+        let says_it = |line: &serde_json::Value| message(line).filter(|text| text.contains(says));
+        binary.log(says, says_it).await
+    };
+    let connections = async |binary: &Binary| {
+        let metrics = Metrics::read(binary.admin_address().unwrap()).await;
+        metrics.sum("runnel_backend_connections_total", &[])
+    };
+    std::fs::write(&ca_file, "nothing").unwrap();
+    let said = hang_up(&mut binary, "the TLS configuration for backends stays as it was").await;
+    assert!(said.contains("ca.pem"), "{said}");
+    let before = connections(&binary).await;
+    patiently("new connections", async {
+        while connections(&binary).await < before + 2 {
+            assert_eq!(call(binary.address()).await, Some(Code::Ok));
+        }
+    })
+    .await;
+
+    std::fs::write(&ca_file, Authority::new().pem).unwrap();
+    hang_up(&mut binary, "loaded the TLS configuration for backends anew").await;
+    patiently("a backend that is not trusted", async {
+        while call(binary.address()).await != Some(Code::Unavailable) {}
+    })
+    .await;
+    backend.stop().await;
 }
 
 /// A backend that was meant to be called in the clear, and the other way round.
