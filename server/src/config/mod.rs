@@ -256,6 +256,8 @@ impl Default for ServeConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use clap::CommandFactory as _;
 
     use super::*;
@@ -295,6 +297,32 @@ mod tests {
         let admin = |args: &[&str]| parse(args).unwrap().1.admin.admin_listen;
         assert_eq!(admin(&["--admin-listen", ""]), None);
         assert_eq!(admin(&["--admin-listen", "[::]:9"]), Some("[::]:9".parse().unwrap()));
+    }
+
+    /// People copy these; a name that there is not would be ignored without a word.
+    #[test]
+    fn the_compose_files_set_options_that_there_are_to_values_that_they_take() {
+        let command = Cli::command();
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+        let mut settings = 0;
+        for entry in fs::read_dir(deploy).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension() != Some("yaml".as_ref()) {
+                continue;
+            }
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let Some((name, value)) = line.trim().split_once(": ") else { continue };
+                if name.chars().any(|c| !c.is_ascii_uppercase() && c != '_') {
+                    continue;
+                }
+                let arg = command.get_arguments().find(|arg| arg.get_env() == Some(name.as_ref()));
+                let arg = arg.unwrap_or_else(|| panic!("{name} in {}", path.display()));
+                let flag = format!("--{}", arg.get_long().unwrap());
+                assert!(parse(&[&flag, value.trim_matches('"')]).is_ok(), "{line}");
+                settings += 1;
+            }
+        }
+        assert!(settings >= 4, "only {settings}");
     }
 
     #[test]
