@@ -95,6 +95,17 @@ impl Http2 {
         http2
     }
 
+    /// The other side of a connection: takes the preface, and sends settings.
+    pub async fn accept(mut stream: TcpStream) -> Self {
+        let mut preface = [0; PREFACE.len()];
+        patiently("the preface", stream.read_exact(&mut preface)).await.expect("a preface");
+        assert_eq!(preface, PREFACE);
+        let mut http2 = Self { stream };
+        let settings = frame(kind::SETTINGS, flag::NONE, 0, &[]);
+        http2.send(&settings).await.expect("send the settings");
+        http2
+    }
+
     /// Sends bytes; an error says that the server has hung up.
     pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         patiently("room to write", self.stream.write_all(bytes)).await

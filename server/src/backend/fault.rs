@@ -113,4 +113,10 @@ impl Fault {
     pub(super) fn status(&self, backend: &impl fmt::Display) -> Status {
         Status::new(self.code(), format!("backend {backend}: {self}"))
     }
+
+    /// The same where the call would have been made once more, had its request not been too long for that.
+    pub(super) fn status_of_a_long_request(&self, backend: &impl fmt::Display) -> Status {
+        let why = "the request is too long to be kept and sent again";
+        Status::new(self.code(), format!("backend {backend}: {self}; {why}"))
+    }
 }

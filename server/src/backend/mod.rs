@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`url`] | where a backend is |
 //! | `target` | one backend as configured: how to resolve its name and connect |
+//! | `resolver` | how its name becomes addresses |
 //! | `tls` | TLS to it |
 //! | `pool` | all addresses of all backends, and the choice among them |
 //! | `peer` | one address: its connections, and whether it is up |
@@ -31,6 +32,7 @@ mod peer;
 mod pool;
 mod reflection;
 mod request_body;
+mod resolver;
 mod target;
 mod tls;
 pub mod url;
@@ -57,6 +59,7 @@ use self::{
     metrics::PoolCollector,
     pool::Pool,
     request_body::RequestBody,
+    resolver::Resolver,
     target::Target,
     tls::{Certificates, Tls},
 };
@@ -95,6 +98,16 @@ impl Backend {
         readiness: Readiness,
         methods: KnownMethods,
     ) -> Result<Self, BackendError> {
+        Self::start_with(config, Resolver::system(), reload_interval, readiness, methods).await
+    }
+
+    async fn start_with(
+        config: &BackendConfig,
+        resolver: Resolver,
+        reload_interval: Duration,
+        readiness: Readiness,
+        methods: KnownMethods,
+    ) -> Result<Self, BackendError> {
         let urls = config.urls();
         let certificates = if urls.iter().any(BackendUrl::is_tls) {
             Some(Certificates::of(config, reload_interval).await?)
@@ -107,6 +120,7 @@ impl Backend {
             let tls = tls.transpose()?;
             Ok(Arc::new(Target {
                 url,
+                resolver: resolver.clone(),
                 tls,
                 connect_timeout: config.backend_connect_timeout,
                 keepalive: config.keepalive(),
@@ -151,8 +165,11 @@ impl Backend {
                 Ok(response) => return Ok(response),
                 Err(Failure::Request(status)) => return Err(status),
                 Err(Failure::Backend(fault, mut sent)) => {
-                    if is_retry || !fault.is_unseen() || !sent.rewind() {
+                    if is_retry || !fault.is_unseen() {
                         return Err(fault.status(&peer));
+                    }
+                    if !sent.rewind() {
+                        return Err(fault.status_of_a_long_request(&peer));
                     }
                     peer.counts.retries.add_one();
                     failed_at = Some(peer);

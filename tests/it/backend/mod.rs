@@ -9,6 +9,7 @@ mod headers;
 mod methods;
 mod metrics;
 mod odd;
+mod retries;
 mod tls;
 
 use std::time::Duration;

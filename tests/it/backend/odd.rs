@@ -73,6 +73,17 @@ impl Call {
         self.request.uri().path()
     }
 
+    /// Reads the request to its end.
+    pub(super) async fn read_request(&mut self) -> Vec<u8> {
+        let (mut request, body) = (Vec::new(), self.request.body_mut());
+        while let Some(piece) = body.data().await {
+            let piece = piece.unwrap();
+            body.flow_control().release_capacity(piece.len()).unwrap();
+            request.extend(piece);
+        }
+        request
+    }
+
     /// The head of an answer, with these headers.
     pub(super) fn head(headers: &[(&'static str, &str)]) -> Response<()> {
         let mut response = Response::new(());
