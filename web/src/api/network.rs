@@ -111,6 +111,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_network_that_comes_back_is_not_kept_waiting() {
+        let (sender, online) = watch::channel(false);
+        let mut network = Network::told_by(online);
+        let (waited, ()) = tokio::join!(waits(&mut network), async {
+            sleep(Duration::from_secs(1)).await;
+            sender.send_replace(true);
+        });
+        assert_eq!(waited, (true, Duration::from_secs(1), vec![Wait::ForNetwork]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn offline_it_waits_for_the_network_however_long_that_takes() {
         let (sender, online) = watch::channel(true);
         let mut network = Network::told_by(online);

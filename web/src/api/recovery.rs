@@ -171,4 +171,12 @@ mod tests {
         // An answer that brought something is no failure.
         assert_eq!(stream.fails(&cut(), 1), Some(100));
     }
+
+    #[test]
+    fn what_an_answer_brought_fills_the_budget() {
+        let mut stream = Stream::new();
+        stream.budget = RetryBudget::new(4, 1000);
+        let waits = [0, 1, 2, 2].map(|last| stream.fails(&cut(), last));
+        assert_eq!(waits, [100, 100, 100, 200].map(Some));
+    }
 }

@@ -12,10 +12,13 @@ use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use prost::Message;
 use runnel_protos::api::{ApiRequest, Item};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::codegen::{Bytes, Service};
 use tonic::{Code, Status};
+
+use crate::transport::Unary;
 
 /// What a call is answered with.
 pub(super) enum Answer {
@@ -57,6 +60,9 @@ pub(super) struct Asked {
     pub(super) headers: HeaderMap,
     /// The message, without its prefix.
     pub(super) message: Bytes,
+    /// Whether one answer was to come.
+    pub(super) is_unary: bool,
+    pub(super) at: Instant,
 }
 
 impl Asked {
@@ -114,7 +120,9 @@ impl Service<Request<Body>> for Script {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let message = body.collect().await.unwrap().to_bytes().slice(5..);
-            asked.lock().unwrap().push(Asked { headers: head.headers, message });
+            let is_unary = head.extensions.get::<Unary>().is_some();
+            let at = Instant::now();
+            asked.lock().unwrap().push(Asked { headers: head.headers, message, is_unary, at });
             let response = match answer {
                 None => Status::unavailable("the script is over").into_http(),
                 Some(Answer::Refusal(status)) => status.into_http(),

@@ -11,9 +11,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::Connection::{Connecting, Live, Resuming};
+use super::Connection::{Connecting, Live, Offline, Resuming};
 use super::scripted::{Answer, End, Script, items, message};
 use super::{ApiClient, ApiError, ItemStream, Policy};
+
+/// To which tokio's clock rounds up.
+const MS: Duration = Duration::from_millis(1);
 
 fn hello() -> Answer {
     message(&Hello { message: "Hello Ada!".into() })
@@ -28,11 +31,11 @@ fn come_back_in(seconds: u64) -> Answer {
     Answer::Refusal(Status::with_error_details(Code::ResourceExhausted, "full", details))
 }
 
-/// Reads to the end; the ids, and how it ended.
+/// Reads to the end, which must come; the ids, and how it ended.
 async fn read(items: &mut ItemStream<Script>) -> (Vec<i32>, Result<(), ApiError>) {
     let mut ids = Vec::new();
     loop {
-        match items.next().await {
+        match timeout(Duration::from_hours(2), items.next()).await.expect("an item or the end") {
             Some(Ok(item)) => ids.push(item.id),
             Some(Err(error)) => return (ids, Err(error)),
             None => return (ids, Ok(())),
@@ -54,6 +57,7 @@ async fn a_unary_deadline_is_sent_and_kept() {
     assert!(matches!(error, ApiError::TimedOut { .. }), "{error:?}");
     assert_eq!(began.elapsed(), Policy::default().unary_deadline);
     assert_eq!(script.asked()[0].header("grpc-timeout"), Some("30000000u"));
+    assert!(script.asked()[0].is_unary, "the transport wants exactly one answer");
     assert_eq!(script.waiting(), 0, "the call is dropped, and so cancelled");
 }
 
@@ -85,10 +89,34 @@ async fn a_server_that_is_not_ready_is_asked_again_with_what_is_left_of_the_dead
 
 #[tokio::test(start_paused = true)]
 async fn attempts_are_counted() {
-    let script = Script::new((0..9).map(|_| unavailable()));
-    let error = ApiClient::new(script.clone()).say_hello("Ada").await.unwrap_err();
-    assert_eq!(error.code(), Code::Unavailable);
-    assert_eq!(script.asked().len(), 5);
+    for max_attempts in [1, 3, 5] {
+        let script = Script::new((0..9).map(|_| unavailable()));
+        let policy = Policy { max_attempts, ..Policy::default() };
+        let client = ApiClient::new(script.clone()).with_policy(policy);
+        let error = client.say_hello("Ada").await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert_eq!(script.asked().len(), usize::try_from(max_attempts).unwrap());
+    }
+}
+
+/// By throws of the dice so many that each wait is seen in both halves of its range.
+#[tokio::test(start_paused = true)]
+async fn unary_waits_double_and_are_drawn_evenly() {
+    let mut longest = [Duration::ZERO; 4];
+    let mut shortest = [Duration::MAX; 4];
+    for _ in 0..100 {
+        let script = Script::default();
+        ApiClient::new(script.clone()).say_hello("Ada").await.unwrap_err();
+        for (retry, asked) in script.asked().windows(2).enumerate() {
+            let wait = asked[1].at - asked[0].at;
+            longest[retry] = longest[retry].max(wait);
+            shortest[retry] = shortest[retry].min(wait);
+        }
+    }
+    for (retry, bound) in [100, 200, 400, 800].map(Duration::from_millis).into_iter().enumerate() {
+        assert!(longest[retry] > bound / 2 && longest[retry] <= bound + MS, "{longest:?}");
+        assert!(shortest[retry] < bound / 2, "{shortest:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,6 +146,16 @@ async fn when_the_budget_is_spent_nothing_is_retried() {
         attempts.push(script.asked().len() - before);
     }
     assert_eq!(attempts, [5, 1, 1, 1], "the clones share it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn successes_fill_the_budget_again() {
+    // Half of the budget is five failures.
+    let script = Script::new((0..5).flat_map(|_| [unavailable(), hello()]));
+    let client = ApiClient::new(script.clone());
+    for _ in 0..5 {
+        client.say_hello("Ada").await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,6 +233,14 @@ async fn with_the_last_item_here_a_cut_is_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_than_was_asked_for_is_told_though_all_is_here() {
+    let script = Script::new([items(1..=10, End::Ok)]);
+    let (ids, end) = read(&mut ApiClient::new(script).stream(9)).await;
+    assert_eq!(ids, (1..=9).collect::<Vec<_>>());
+    assert!(matches!(end, Err(ApiError::Protocol { .. })), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_falls_silent_is_resumed() {
     let script = Script::new([Answer::Silence, items(1..=3, End::Silence), items(4..=9, End::Ok)]);
     let (mut stream, began) = (ApiClient::new(script.clone()).stream(9), Instant::now());
@@ -233,6 +279,8 @@ async fn it_gives_up_in_the_end_and_goes_on_when_asked_to() {
     let (waited, patience) = (began.elapsed(), Policy::default().patience);
     assert!(waited <= patience && waited > patience / 2, "{waited:?}");
 
+    // With as much patience as at first.
+    script.push(come_back_in(60));
     script.push(items(4..=9, End::Ok));
     assert_eq!(read(&mut stream).await, ((4..=9).collect(), Ok(())));
     assert_eq!(ranges(&script).last(), Some(&(6, 3)));
@@ -241,8 +289,13 @@ async fn it_gives_up_in_the_end_and_goes_on_when_asked_to() {
 #[tokio::test(start_paused = true)]
 async fn offline_it_waits_without_trying_and_resumes_with_the_network() {
     let (network, online) = watch::channel(true);
-    let script = Script::new([items(1..=3, End::Silence), items(4..=9, End::Ok)]);
-    let mut stream = ApiClient::new(script.clone()).with_network(online).stream(9);
+    // The time without a network is none of the stream's patience.
+    let answers = [items(1..=3, End::Silence), unavailable(), items(4..=9, End::Ok)];
+    let script = Script::new(answers);
+    let last_told = Arc::new(Mutex::new(Connecting));
+    let told = Arc::clone(&last_told);
+    let stream = ApiClient::new(script.clone()).with_network(online).stream(9);
+    let mut stream = stream.watched_by(move |connection| *told.lock().unwrap() = connection);
     for _ in 1..=3 {
         stream.next().await.unwrap().unwrap();
     }
@@ -251,10 +304,11 @@ async fn offline_it_waits_without_trying_and_resumes_with_the_network() {
     let (read, ()) = tokio::join!(read(&mut stream), async {
         sleep(Duration::from_hours(1)).await;
         assert_eq!(script.asked().len(), 1, "nothing was tried");
+        assert_eq!(*last_told.lock().unwrap(), Offline);
         network.send_replace(true);
     });
     assert_eq!(read, ((4..=9).collect(), Ok(())));
-    assert_eq!(began.elapsed(), Duration::from_hours(1));
+    assert_eq!(script.asked()[1].at - began, Duration::from_hours(1), "then at once");
 }
 
 #[tokio::test(start_paused = true)]
