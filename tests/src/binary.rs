@@ -1,6 +1,10 @@
 //! The release binary, page embedded, as a child process: what people run.
 
-use std::{net::SocketAddr, process::ExitStatus, process::Stdio};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{ExitStatus, Stdio},
+};
 
 use serde_json::Value;
 use tokio::{
@@ -21,7 +25,11 @@ pub struct Binary {
 
 /// A command for the binary that `cargo xtask test` built.
 pub fn command() -> Command {
-    let mut command = Command::new(path_from_env("RUNNEL_BIN"));
+    command_for(&path_from_env("RUNNEL_BIN"))
+}
+
+fn command_for(program: &Path) -> Command {
+    let mut command = Command::new(program);
     // The tests' own environment must not configure the server.
     for (name, _) in std::env::vars_os() {
         let runnels_own = name.to_str().is_some_and(|name| name.starts_with("RUNNEL_"));
@@ -43,7 +51,16 @@ impl Binary {
 
     /// The same on a port that is known, to come back where another was.
     pub async fn start_at(address: SocketAddr, args: &[&str]) -> Self {
-        let mut child = command()
+        Self::spawn(command(), address, args).await
+    }
+
+    /// The same with another binary, on a free port.
+    pub async fn start_program(program: &Path, args: &[&str]) -> Self {
+        Self::spawn(command_for(program), SocketAddr::from(([127, 0, 0, 1], 0)), args).await
+    }
+
+    async fn spawn(mut command: Command, address: SocketAddr, args: &[&str]) -> Self {
+        let mut child = command
             .args(["--listen", &address.to_string(), "--log-format", "json"])
             .args(args)
             .stderr(Stdio::piped())

@@ -1,13 +1,17 @@
 //! `cargo xtask bench`: builds what is measured and what measures it. The measuring is in `bench`, the
 //! reading of its tables in `docs/BENCHMARKS.md`.
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 use xshell::cmd;
 
 use crate::{
+    browser::Browser,
     build, python,
     tools::Tools,
     workspace::{Workspace, run_tool, step},
@@ -47,6 +51,18 @@ pub(crate) enum What {
         #[arg(long, conflicts_with = "rounds")]
         quick: bool,
     },
+    /// Measure the page in Chromium: a million rows, and the size of its WASM.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask bench page\n  \
+        cargo xtask bench page --beside ../before/runnel   ratios to an older build")]
+    Page {
+        /// How often everything is measured.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: Option<u32>,
+        /// Another server, page embedded, to measure beside this one.
+        #[arg(long, value_name = "PATH")]
+        beside: Option<PathBuf>,
+    },
 }
 
 /// Measures it.
@@ -54,10 +70,11 @@ pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     let (name, rounds, quick) = match what {
         What::Server { rounds, quick } => ("run", rounds, quick),
         What::Backend { rounds, quick } => ("fronts", rounds, quick),
+        What::Page { rounds, beside } => return page(workspace, *rounds, beside.clone()),
     };
     let envoy = match what {
-        What::Server { .. } => None,
         What::Backend { .. } => Some(python::ensure_envoy(workspace)?),
+        _ => None,
     };
     let server = build(workspace, &Tools::ensure(workspace)?, None)?;
     let shell = &workspace.shell;
@@ -77,6 +94,28 @@ pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     }
     step("measuring (two to three minutes; other work on this machine widens the ranges)");
     let status = bench.status().context("cannot start the bench")?;
+    ensure!(status.success(), "the bench failed: {status}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What measures the page only starts a browser and waits, so it need not be optimised.
+fn page(workspace: &Workspace, rounds: Option<u32>, beside: Option<PathBuf>) -> Result<ExitCode> {
+    let browser = Browser::ensure(workspace)?;
+    let server = build(workspace, &Tools::ensure(workspace)?, None)?;
+    let mut bench = Command::new("cargo");
+    bench.args(["bench", "--profile", "dev", "-p", "runnel-bench", "--bench", "page", "--"]);
+    bench.arg("--runnel").arg(server);
+    if let Some(beside) = beside {
+        // cargo runs it elsewhere.
+        bench.arg("--beside").arg(beside.canonicalize().context("no server to measure beside")?);
+    }
+    if let Some(rounds) = rounds {
+        bench.args(["--rounds", &rounds.to_string()]);
+    }
+    bench.env("RUNNEL_CHROMIUM", &browser.chromium);
+    bench.env("RUNNEL_CHROMEDRIVER", &browser.chromedriver);
+    step("measuring (a minute or two; other work on this machine widens the ranges)");
+    let status = bench.current_dir(&workspace.root).status().context("cannot start the bench")?;
     ensure!(status.success(), "the bench failed: {status}");
     Ok(ExitCode::SUCCESS)
 }
