@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use runnel_tests::{
     binary::Binary,
-    browser::{Browser, element, in_browser},
+    browser::{Browser, element},
     metrics::Metrics,
-    tls::{Authority, Files},
+    page::in_the_clear_and_over_tls,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -37,6 +37,12 @@ pub(crate) async fn open_and_settle(page: &Browser, url: &str) {
     until_state(page, "stream-list", "finished").await;
 }
 
+/// Takes out of the console what a test expects there.
+pub(crate) async fn only_says(page: &Browser, expected: &str) {
+    let console = page.console().await;
+    assert!(console.iter().all(|line| line.contains(expected)), "{console:?}");
+}
+
 /// Every row in the document, which a long list must not fill.
 async fn rows_in_document(page: &Browser) -> u64 {
     page.eval("document.querySelectorAll('.row').length").await.as_u64().unwrap()
@@ -44,68 +50,41 @@ async fn rows_in_document(page: &Browser) -> u64 {
 
 #[tokio::test]
 async fn on_load_it_greets_lists_ten_and_streams_five() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         page.until_text("greeting", "Hello Gonzalo!").await;
         assert_eq!(page.eval(&ids("all-list")).await, json!((1..=10).collect::<Vec<_>>()));
         assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
         page.until_text("all-list", "name 10").await;
         page.until_text("stream-list", "name 5").await;
 
-        assert_eq!(page.console().await, Vec::<String>::new());
-        assert_eq!(page.requested_origins().await, BTreeSet::from([url]));
-    })
-    .await;
-}
-
-/// Over TLS a browser speaks HTTP/2, and its streams share a connection.
-#[tokio::test]
-async fn over_tls_the_page_and_its_calls_come_over_http2() {
-    let files = Files::new(&Authority::new().issue());
-    let args = files.args();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let binary = Binary::start(&args).await;
-    let url = binary.url();
-    assert!(url.starts_with("https://"), "{url}");
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
-        page.until_text("greeting", "Hello Gonzalo!").await;
-        assert_eq!(page.eval(&ids("all-list")).await, json!((1..=10).collect::<Vec<_>>()));
-        assert_eq!(page.eval(&ids("stream-list")).await, json!([1, 2, 3, 4, 5]));
+        // Over HTTP/2 the calls share a connection.
         let spoken = "[...new Set(performance.getEntriesByType('resource')
             .map(entry => entry.nextHopProtocol))]";
-        assert_eq!(page.eval(spoken).await, json!(["h2"]));
-
-        assert_eq!(page.console().await, Vec::<String>::new());
-        assert_eq!(page.requested_origins().await, BTreeSet::from([url]));
+        let best = if binary.scheme() == "https" { "h2" } else { "http/1.1" };
+        assert_eq!(page.eval(spoken).await, json!([best]));
+        assert_eq!(page.requested_origins().await, BTreeSet::from([binary.url()]));
     })
     .await;
 }
 
 #[tokio::test]
 async fn it_greets_whoever_is_named() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         for name in ["Ada", "Ζωή <b>世界</b>"] {
             page.fill("name-input", name).await;
             page.click("hello-submit").await;
             page.until_text("greeting", &format!("Hello {name}!")).await;
         }
-        assert_eq!(page.console().await, Vec::<String>::new());
     })
     .await;
 }
 
 #[tokio::test]
 async fn it_lists_as_many_as_asked_for_even_none() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         page.fill("all-length", "3").await;
         page.click("all-submit").await;
         page.until(&format!("{}.join() === '1,2,3'", ids("all-list"))).await;
@@ -122,10 +101,8 @@ async fn it_lists_as_many_as_asked_for_even_none() {
 /// the server too.
 #[tokio::test]
 async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
-    let mut binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, mut binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         binary.call_line("getStream").await;
 
         page.fill("stream-length", "10000000").await;
@@ -146,7 +123,6 @@ async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
         let items = page.eval(&count()).await.as_u64().unwrap();
         assert!(items < 10_000_000, "it was stopped before its end");
         assert!(rows_in_document(&page).await < 300);
-        assert_eq!(page.console().await, Vec::<String>::new());
     })
     .await;
 }
@@ -154,14 +130,13 @@ async fn rows_appear_while_the_stream_is_open_and_stop_ends_it_at_the_server() {
 /// Whether it reads, or has paused and the server waits for room.
 #[tokio::test]
 async fn closing_the_tab_ends_the_stream_at_the_server_within_a_second() {
-    let binary = Binary::start(&[]).await;
-    let (url, admin) = (binary.url(), binary.admin_address().unwrap());
-    let open = |metrics: &Metrics| metrics.sum("runnel_open_calls", &["kind=\"stream\""]);
-    in_browser(async move |page: Browser| {
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        let admin = binary.admin_address().unwrap();
+        let open = |metrics: &Metrics| metrics.sum("runnel_open_calls", &["kind=\"stream\""]);
         let other = page.tab().await;
         for state in ["streaming", "paused"] {
             page.open_tab().await;
-            open_and_settle(&page, &url).await;
+            open_and_settle(&page, &binary.url()).await;
             page.fill("stream-length", "10000000").await;
             page.click("stream-start").await;
             page.until(&format!("{} > 5", count())).await;
@@ -181,10 +156,8 @@ async fn closing_the_tab_ends_the_stream_at_the_server_within_a_second() {
 
 #[tokio::test]
 async fn a_million_rows_are_all_there_and_few_are_in_the_document() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         page.fill("stream-length", "1000000").await;
         page.click("stream-start").await;
         page.until(&format!("{} === 1000000", count())).await;
@@ -214,10 +187,8 @@ async fn a_million_rows_are_all_there_and_few_are_in_the_document() {
 
 #[tokio::test]
 async fn a_refusal_is_shown_in_words_with_its_code_and_field() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         page.fill("all-length", "-1").await;
         page.click("all-submit").await;
         page.until_text("all-error", "length must be 0 or more, not -1").await;
@@ -242,10 +213,8 @@ async fn a_refusal_is_shown_in_words_with_its_code_and_field() {
 
 #[tokio::test]
 async fn a_server_that_went_away_is_told_and_retry_works_once_it_is_back() {
-    let mut binary = Binary::start(&[]).await;
-    let (url, address) = (binary.url(), binary.address());
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &url).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, mut binary: Binary| {
+        open_and_settle(&page, &binary.url()).await;
         binary.signal("TERM").await;
         binary.exit().await;
 
@@ -253,9 +222,10 @@ async fn a_server_that_went_away_is_told_and_retry_works_once_it_is_back() {
         page.click("hello-submit").await;
         page.until_text("hello-error", "The server did not answer").await;
 
-        let _back = Binary::start_at(address, &[]).await;
+        let _back = binary.start_again().await;
         page.click("retry").await;
         page.until_text("greeting", "Hello Ada!").await;
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }
@@ -263,26 +233,23 @@ async fn a_server_that_went_away_is_told_and_retry_works_once_it_is_back() {
 /// What someone sees on a slow line, or in a browser without WebAssembly.
 #[tokio::test]
 async fn before_the_wasm_arrives_the_page_already_says_what_it_is() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
         page.devtools("Network.enable", json!({})).await;
         page.devtools("Network.setBlockedURLs", json!({ "urls": ["*.wasm"] })).await;
-        page.open(&url).await;
+        page.open(&binary.url()).await;
         page.until("document.querySelector('h1').innerText.length > 0").await;
         page.until("document.querySelector('#app').innerText.length > 0").await;
         // Only the app takes this mark away, and it has not come.
         page.until("document.querySelector('#app').getAttribute('aria-busy') === 'true'").await;
         assert_eq!(page.eval(&element("greeting")).await, Value::Null);
+        only_says(&page, "Failed to fetch").await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn it_fits_a_phone_and_both_colour_schemes() {
-    let binary = Binary::start(&[]).await;
-    let url = binary.url();
-    in_browser(async move |page: Browser| {
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
         let metrics =
             json!({ "width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true });
         page.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
@@ -290,7 +257,7 @@ async fn it_fits_a_phone_and_both_colour_schemes() {
         for scheme in ["light", "dark"] {
             let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
             page.devtools("Emulation.setEmulatedMedia", json!({ "features": feature })).await;
-            open_and_settle(&page, &url).await;
+            open_and_settle(&page, &binary.url()).await;
             let overflow = "document.documentElement.scrollWidth - innerWidth";
             assert_eq!(page.eval(overflow).await, json!(0), "{scheme}");
             let background =

@@ -18,6 +18,7 @@ use runnel_tests::{
     browser::{Browser, in_browser},
     fault_proxy::{Fault, FaultProxy},
     metrics::Metrics,
+    page::in_the_clear_and_over_tls,
     server::TestServer,
 };
 use serde_json::json;
@@ -25,7 +26,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    browser::{count, ids, open_and_settle, state, until_state},
+    browser::{count, ids, only_says, open_and_settle, state, until_state},
     rows::{ends_with_every_row, stream},
 };
 
@@ -68,11 +69,9 @@ const SLOW: Fault = Fault::Slow { bytes_per_second: 4_000_000 };
 #[tokio::test]
 async fn a_million_rows_outlive_the_death_of_their_server() {
     const LENGTH: u32 = 1_000_000;
-    let mut binary = Binary::start(&[]).await;
-    let address = binary.address();
-    let proxy = FaultProxy::start(&[address]).await;
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &proxy.url()).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, mut binary: Binary| {
+        let proxy = FaultProxy::start(&[binary.address()]).await;
+        open_and_settle(&page, &proxy.url_of(&binary)).await;
         proxy.inject([SLOW; 10]);
         stream(&page, LENGTH).await;
         page.until(&format!("{} > 100000", count())).await;
@@ -82,9 +81,10 @@ async fn a_million_rows_outlive_the_death_of_their_server() {
         let rows = page.eval(&count()).await;
         assert!(rows.as_u64().unwrap() < u64::from(LENGTH), "it was over before: {rows}");
 
-        let _back = Binary::start_at(address, &[]).await;
+        let _back = binary.start_again().await;
         ends_with_every_row(&page, LENGTH).await;
         says_it_resumed(&page).await;
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }
@@ -95,12 +95,11 @@ async fn a_paused_stream_stops_the_server_and_goes_on_with_nothing_lost() {
     const LENGTH: u32 = 10_000_000;
     const BYTES: u64 = LENGTH as u64 * 20;
     // The limits of idle connections must not matter, however long the pause.
-    let idle = ["--idle-timeout", "1s", "--header-timeout", "1s", "--admin-listen", "127.0.0.1:0"];
-    let mut binary = Binary::start(&idle).await;
-    let admin = binary.admin_address().unwrap();
-    let proxy = FaultProxy::start(&[binary.address()]).await;
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &proxy.url()).await;
+    let idle = ["--idle-timeout", "1s", "--header-timeout", "1s"];
+    in_the_clear_and_over_tls(&idle, async |page: Browser, mut binary: Binary| {
+        let admin = binary.admin_address().unwrap();
+        let proxy = FaultProxy::start(&[binary.address()]).await;
+        open_and_settle(&page, &proxy.url_of(&binary)).await;
         binary.call_line("getStream").await;
         // At this rate, a slow click comes in time.
         proxy.inject([Fault::Slow { bytes_per_second: 20_000_000 }; 10]);
@@ -127,6 +126,7 @@ async fn a_paused_stream_stops_the_server_and_goes_on_with_nothing_lost() {
         ends_with_every_row(&page, LENGTH).await;
         let line = binary.call_line("getStream").await;
         assert_eq!(line["sent_messages"], LENGTH, "one call brought all: {line}");
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }
@@ -134,11 +134,11 @@ async fn a_paused_stream_stops_the_server_and_goes_on_with_nothing_lost() {
 /// Whoever cuts a connection that nothing moves on: a proxy, a server's limit, a sleeping laptop.
 #[tokio::test]
 async fn a_connection_that_dies_during_a_pause_is_resumed_after_it() {
-    const LENGTH: u32 = 5_000_000;
-    let binary = Binary::start(&[]).await;
-    let proxy = FaultProxy::start(&[binary.address()]).await;
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &proxy.url()).await;
+    const LENGTH: u32 = 1_000_000;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        let proxy = FaultProxy::start(&[binary.address()]).await;
+        open_and_settle(&page, &proxy.url_of(&binary)).await;
+        proxy.inject([SLOW; 10]);
         stream(&page, LENGTH).await;
         page.until(&format!("{} > 5", count())).await;
         page.click("stream-pause").await;
@@ -147,6 +147,7 @@ async fn a_connection_that_dies_during_a_pause_is_resumed_after_it() {
         page.click("stream-resume").await;
         ends_with_every_row(&page, LENGTH).await;
         says_it_resumed(&page).await;
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }
@@ -154,10 +155,9 @@ async fn a_connection_that_dies_during_a_pause_is_resumed_after_it() {
 #[tokio::test]
 async fn offline_it_waits_and_online_it_goes_on() {
     const LENGTH: u32 = 1_000_000;
-    let binary = Binary::start(&[]).await;
-    let proxy = FaultProxy::start(&[binary.address()]).await;
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &proxy.url()).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
+        let proxy = FaultProxy::start(&[binary.address()]).await;
+        open_and_settle(&page, &proxy.url_of(&binary)).await;
         proxy.inject([SLOW; 10]);
         stream(&page, LENGTH).await;
         page.until(&format!("{} > 5", count())).await;
@@ -167,6 +167,7 @@ async fn offline_it_waits_and_online_it_goes_on() {
         page.set_online(true).await;
         ends_with_every_row(&page, LENGTH).await;
         says_it_resumed(&page).await;
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }
@@ -175,10 +176,9 @@ async fn offline_it_waits_and_online_it_goes_on() {
 #[tokio::test]
 async fn a_hidden_tab_receives_all_the_same() {
     const LENGTH: u32 = 1_000_000;
-    let mut binary = Binary::start(&[]).await;
-    let proxy = FaultProxy::start(&[binary.address()]).await;
-    in_browser(async move |page: Browser| {
-        open_and_settle(&page, &proxy.url()).await;
+    in_the_clear_and_over_tls(&[], async |page: Browser, mut binary: Binary| {
+        let proxy = FaultProxy::start(&[binary.address()]).await;
+        open_and_settle(&page, &proxy.url_of(&binary)).await;
         binary.call_line("getStream").await;
         page.eval("document.addEventListener('visibilitychange', () => { window.hid = true; })")
             .await;
@@ -189,6 +189,7 @@ async fn a_hidden_tab_receives_all_the_same() {
         assert_eq!(line["code"], "OK", "{line}");
         assert_eq!(page.eval("window.hid").await, json!(true));
         ends_with_every_row(&page, LENGTH).await;
+        only_says(&page, "net::ERR_").await;
     })
     .await;
 }

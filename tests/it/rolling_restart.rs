@@ -79,7 +79,7 @@ async fn a_rolling_restart_behind_nginx_loses_and_doubles_nothing() {
             let server = &mut servers[turn];
             server.signal("TERM").await;
             assert!(server.exit().await.success());
-            *server = Binary::start_at(server.address(), &args).await;
+            *server = server.start_again().await;
         }
         lines.iter().for_each(FaultProxy::hurry);
         for tab in &tabs {

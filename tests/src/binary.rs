@@ -1,7 +1,7 @@
 //! The release binary, page embedded, as a child process: what people run.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     process::{ExitStatus, Stdio},
 };
@@ -14,6 +14,8 @@ use tokio::{
 
 use crate::{path_from_env, patiently};
 
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// A running `runnel`, killed when dropped.
 pub struct Binary {
     child: Child,
@@ -21,6 +23,7 @@ pub struct Binary {
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     scheme: &'static str,
+    args: Vec<String>,
 }
 
 /// A command for the binary that `cargo xtask test` built.
@@ -46,20 +49,21 @@ fn command_for(program: &Path) -> Command {
 impl Binary {
     /// Starts it on a free port with JSON logs and waits until it says where it listens.
     pub async fn start(args: &[&str]) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), args).await
+        Self::launch(command(), ANY_PORT, args).await
     }
 
-    /// The same on a port that is known, to come back where another was.
-    pub async fn start_at(address: SocketAddr, args: &[&str]) -> Self {
-        Self::spawn(command(), address, args).await
-    }
-
-    /// The same with another binary, on a free port.
+    /// The same with another binary.
     pub async fn start_program(program: &Path, args: &[&str]) -> Self {
-        Self::spawn(command_for(program), SocketAddr::from(([127, 0, 0, 1], 0)), args).await
+        Self::launch(command_for(program), ANY_PORT, args).await
     }
 
-    async fn spawn(mut command: Command, address: SocketAddr, args: &[&str]) -> Self {
+    /// Another one where this was, with the same arguments.
+    pub async fn start_again(&self) -> Self {
+        let args: Vec<_> = self.args.iter().map(String::as_str).collect();
+        Self::launch(command(), self.address, &args).await
+    }
+
+    async fn launch(mut command: Command, address: SocketAddr, args: &[&str]) -> Self {
         let mut child = command
             .args(["--listen", &address.to_string(), "--log-format", "json"])
             .args(args)
@@ -67,7 +71,8 @@ impl Binary {
             .spawn()
             .expect("start the binary");
         let logs = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
-        let mut binary = Self { child, logs, address, admin_address: None, scheme: "http" };
+        let args = args.iter().map(ToString::to_string).collect();
+        let mut binary = Self { child, logs, address, admin_address: None, scheme: "http", args };
         let mut admin_address = None;
         (binary.scheme, binary.address) = binary
             .log("the listen address", |line| {
@@ -89,6 +94,11 @@ impl Binary {
     /// Where its admin port is, if it has one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// `http`, or `https` if it was told of a certificate.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Its URL without a path.

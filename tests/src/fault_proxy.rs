@@ -24,6 +24,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::binary::Binary;
+
 /// What goes wrong with one connection, after this many bytes of its answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -123,6 +125,11 @@ impl FaultProxy {
     /// Its URL without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The same, for whoever speaks to this server through it.
+    pub fn url_of(&self, server: &Binary) -> String {
+        format!("{}://{}", server.scheme(), self.address)
     }
 
     /// Closes every open connection and gives the next ones these faults.

@@ -1,6 +1,6 @@
 //! What the tests stand on: the production server in this process ([`server`]), the release binary as
 //! a child ([`binary`]), calls framed by hand ([`wire`]), Python peers ([`python`]), a real browser
-//! ([`browser`]) and a reader of metrics ([`metrics`]). [`waiting`] answers the contract so slowly that
+//! ([`browser`], [`page`]) and a reader of metrics ([`metrics`]). [`waiting`] answers the contract so slowly that
 //! one can watch a call end, [`fault_proxy`] breaks the connections that pass through it, and [`nginx`] is a
 //! proxy that means well.
 //!
@@ -19,6 +19,7 @@ pub mod fault_proxy;
 pub mod http2;
 pub mod metrics;
 pub mod nginx;
+pub mod page;
 pub mod python;
 pub mod server;
 pub mod tls;
