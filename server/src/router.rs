@@ -31,10 +31,14 @@ pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc, hosts: Hosts) -> Route
 }
 
 /// Whether a request might be for a method, were its content type another one: the page takes no POST.
+/// Before it a browser may ask whether it may send it (a preflight), and that has no content type.
 fn looks_like_a_call(request: &Request) -> bool {
     let path = request.uri().path();
     let names = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    request.method() == Method::POST && names.is_some_and(|(_, method)| !method.contains('/'))
+    let method = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let is_post = request.method() == Method::POST
+        || request.method() == Method::OPTIONS && method.is_some_and(|method| method == "POST");
+    is_post && names.is_some_and(|(_, method)| !method.contains('/'))
 }
 
 /// Whether a request calls itself gRPC or gRPC-Web, of whatever subtype.

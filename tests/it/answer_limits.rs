@@ -10,12 +10,16 @@ use runnel_protos::api::{
     api_server::{Api, ApiServer},
 };
 use runnel_tests::{
-    patiently,
-    server::TestServer,
+    for_each_role, patiently,
+    server::Role,
     wire::{PROTOCOLS, call, frame},
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
+
+for_each_role! {
+    answers_beyond_the_limits_are_resource_exhausted_and_those_within_pass,
+}
 
 /// - `sayHello` answers as many bytes as its name says;
 /// - `getAll` sends `length` bytes of metadata before its message, and fails with `after` bytes of them;
@@ -75,8 +79,7 @@ impl Api for Overflowing {
     }
 }
 
-#[tokio::test]
-async fn answers_beyond_the_limits_are_resource_exhausted_and_those_within_pass() {
+async fn answers_beyond_the_limits_are_resource_exhausted_and_those_within_pass(role: Role) {
     let (gone, mut handlers_gone) = unbounded_channel();
     let services = Services::new()
         .add_service(ApiServer::new(Overflowing { gone }))
@@ -86,7 +89,7 @@ async fn answers_beyond_the_limits_are_resource_exhausted_and_those_within_pass(
         answer_metadata_limit_bytes: 1000,
         ..ServeConfig::default()
     };
-    let server = TestServer::start_services(services, config).await;
+    let server = role.start_services(services, config).await;
     let call = |protocol, path, request| call(server.address(), protocol, path, request);
 
     for protocol in PROTOCOLS {

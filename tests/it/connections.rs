@@ -5,10 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use runnel::config::{ConnectionsConfig, ServeConfig};
 use runnel_protos::api::ApiRequest;
 use runnel_tests::{
+    for_each_role,
     http2::{self, Http2, flag, kind},
     metrics::Metrics,
     patiently,
-    server::TestServer,
+    server::{Role, TestServer},
     waiting::{
         self,
         Event::{Began, Gone},
@@ -21,12 +22,17 @@ use tokio::{
     net::TcpStream,
 };
 
+for_each_role! {
+    an_idle_connection_is_closed_and_one_with_a_stream_is_not,
+    an_old_connection_is_told_to_go_and_its_calls_go_on,
+}
+
 const STREAM: &str = "/api.Api/getStream";
 
-async fn start(connections: ConnectionsConfig) -> (TestServer, Events) {
+async fn start(role: Role, connections: ConnectionsConfig) -> (TestServer, Events) {
     let (services, events) = waiting::services();
     let config = ServeConfig { connections, ..ServeConfig::default() };
-    (TestServer::start_services(services, config).await, events)
+    (role.start_services(services, config).await, events)
 }
 
 /// A connection over HTTP/1.1 that has had an answer, and may have more.
@@ -67,7 +73,7 @@ async fn a_connection_too_many_is_closed_and_the_others_live_on() {
             "max_connections_per_address",
         ),
     ] {
-        let (server, _events) = start(connections).await;
+        let (server, _events) = start(Role::Answers, connections).await;
         let first = connect_http1(server.address()).await.unwrap();
         let mut second = connect_http1(server.address()).await.unwrap();
         assert!(connect_http1(server.address()).await.is_none(), "a third was let in");
@@ -92,7 +98,7 @@ async fn ten_thousand_idle_connections_take_the_places_there_are_and_no_more() {
         max_connections_per_address: places,
         ..ConnectionsConfig::default()
     };
-    let (server, _events) = start(connections).await;
+    let (server, _events) = start(Role::Answers, connections).await;
     let mut idle = Vec::new();
     for _ in 0..10_000 {
         idle.push(TcpStream::connect(server.address()).await.unwrap());
@@ -115,7 +121,7 @@ async fn ten_thousand_idle_connections_take_the_places_there_are_and_no_more() {
 async fn who_never_says_what_it_speaks_is_closed() {
     let handshake_timeout = Duration::from_millis(100);
     let config = ConnectionsConfig { handshake_timeout, ..ConnectionsConfig::default() };
-    let (server, _events) = start(config).await;
+    let (server, _events) = start(Role::Answers, config).await;
     for beginning in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(beginning).await.unwrap();
@@ -129,7 +135,7 @@ async fn who_never_says_what_it_speaks_is_closed() {
 async fn who_never_ends_the_head_of_a_request_is_closed() {
     let header_timeout = Duration::from_millis(100);
     let config = ConnectionsConfig { header_timeout, ..ConnectionsConfig::default() };
-    let (server, _events) = start(config).await;
+    let (server, _events) = start(Role::Answers, config).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(b"POST /api.Api/sayHello HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
     let (mut reads, mut writes) = stream.split();
@@ -152,11 +158,10 @@ async fn who_never_ends_the_head_of_a_request_is_closed() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn an_idle_connection_is_closed_and_one_with_a_stream_is_not() {
+async fn an_idle_connection_is_closed_and_one_with_a_stream_is_not(role: Role) {
     let idle_timeout = Duration::from_millis(100);
     let config = ConnectionsConfig { idle_timeout, ..ConnectionsConfig::default() };
-    let (server, mut events) = start(config).await;
+    let (server, mut events) = start(role, config).await;
     let mut stream = server.client().get_stream(1).await.unwrap();
     events.expect(Began).await;
     stream.next().await.unwrap().unwrap();
@@ -174,11 +179,10 @@ async fn an_idle_connection_is_closed_and_one_with_a_stream_is_not() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn an_old_connection_is_told_to_go_and_its_calls_go_on() {
+async fn an_old_connection_is_told_to_go_and_its_calls_go_on(role: Role) {
     let max_connection_age = Duration::from_millis(500);
     let config = ConnectionsConfig { max_connection_age, ..ConnectionsConfig::default() };
-    let (server, mut events) = start(config).await;
+    let (server, mut events) = start(role, config).await;
     let mut http2 = Http2::connect(server.address(), &[]).await;
     let body = frame(&ApiRequest { length: 1, after: 0 });
     let call = http2::call_headers(STREAM);
@@ -208,7 +212,7 @@ async fn an_old_connection_is_told_to_go_and_its_calls_go_on() {
 /// What a client still sends must not reset the connection, and with it an answer on its way.
 #[tokio::test]
 async fn an_answer_that_comes_before_the_request_has_ended_arrives_whole() {
-    let (server, _events) = start(ConnectionsConfig::default()).await;
+    let (server, _events) = start(Role::Answers, ConnectionsConfig::default()).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let head = "GET / HTTP/1.1\r\nhost: localhost\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -7,9 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 use runnel::config::{ConnectionsConfig, ServeConfig};
 use runnel_protos::api::ApiRequest;
 use runnel_tests::{
+    for_each_role,
     http2::{self, Http2, flag, kind},
     patiently,
-    server::TestServer,
+    server::{Role, TestServer},
     waiting::{self, Event::Began, length},
     wire::{self, PROTOCOLS, frame, is_none_the_worse},
 };
@@ -18,6 +19,17 @@ use tokio::{
     net::TcpStream,
 };
 use tonic::Code;
+
+for_each_role! {
+    rapid_reset_ends_the_connection,
+    streams_that_the_server_is_made_to_reset_end_the_connection,
+    headers_in_endless_continuations_end_the_connection,
+    pings_and_settings_whose_answers_nobody_reads_are_not_kept,
+    a_reader_with_a_closed_window_holds_up_nobody_else,
+    an_endless_list_of_headers_is_refused,
+    a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_answered,
+    http1_headers_in_http2_are_refused,
+}
 
 const HELLO: &str = "/api.Api/sayHello";
 const ALL: &str = "/api.Api/getAll";
@@ -46,9 +58,8 @@ const fn stream(n: u32) -> u32 {
 }
 
 /// CVE-2023-44487: a stream that is reset at once counts as none, so there may be any number of them.
-#[tokio::test]
-async fn rapid_reset_ends_the_connection() {
-    let server = TestServer::start().await;
+async fn rapid_reset_ends_the_connection(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let mut http2 = Http2::connect(server.address(), &[]).await;
     let call = http2::call_headers(STREAM);
     flood(&mut http2, 10_000, |n| {
@@ -62,9 +73,8 @@ async fn rapid_reset_ends_the_connection() {
 }
 
 /// CVE-2025-8671: the client has the server reset its streams, by breaking the protocol in each.
-#[tokio::test]
-async fn streams_that_the_server_is_made_to_reset_end_the_connection() {
-    let server = TestServer::start().await;
+async fn streams_that_the_server_is_made_to_reset_end_the_connection(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let mut http2 = Http2::connect(server.address(), &[]).await;
     let call = http2::call_headers(STREAM);
     flood(&mut http2, 10_000, |n| {
@@ -80,9 +90,8 @@ async fn streams_that_the_server_is_made_to_reset_end_the_connection() {
 }
 
 /// CVE-2024-27316: headers that never end, in any number of frames.
-#[tokio::test]
-async fn headers_in_endless_continuations_end_the_connection() {
-    let server = TestServer::start().await;
+async fn headers_in_endless_continuations_end_the_connection(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     for payload in [vec![], http2::headers(&[("x-flood", &"x".repeat(100))]).repeat(100)] {
         let mut http2 = Http2::connect(server.address(), &[]).await;
         let begin = http2::frame(kind::HEADERS, flag::NONE, 1, &http2::call_headers(ALL));
@@ -101,9 +110,8 @@ async fn headers_in_endless_continuations_end_the_connection() {
 
 /// CVE-2019-9512 and CVE-2019-9515: frames that must each be answered, by a client that reads nothing.
 /// The server must not keep the answers; it stops reading instead.
-#[tokio::test]
-async fn pings_and_settings_whose_answers_nobody_reads_are_not_kept() {
-    let server = TestServer::start().await;
+async fn pings_and_settings_whose_answers_nobody_reads_are_not_kept(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let ping = http2::frame(kind::PING, flag::NONE, 0, &[0; 8]);
     let settings = http2::frame(kind::SETTINGS, flag::NONE, 0, &[]);
     for one in [ping, settings] {
@@ -125,10 +133,9 @@ async fn pings_and_settings_whose_answers_nobody_reads_are_not_kept() {
 
 /// A reader whose window is closed, for the connection or for a stream, holds its own calls up and no
 /// others.
-#[tokio::test]
-async fn a_reader_with_a_closed_window_holds_up_nobody_else() {
+async fn a_reader_with_a_closed_window_holds_up_nobody_else(role: Role) {
     let (services, mut events) = waiting::services();
-    let server = TestServer::start_services(services, ServeConfig::default()).await;
+    let server = role.start_services(services, ServeConfig::default()).await;
     let mut readers = Vec::new();
     for _ in 0..20 {
         let mut http2 = Http2::connect(server.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
@@ -149,9 +156,8 @@ async fn a_reader_with_a_closed_window_holds_up_nobody_else() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn an_endless_list_of_headers_is_refused() {
-    let server = TestServer::start().await;
+async fn an_endless_list_of_headers_is_refused(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let mut http2 = Http2::connect(server.address(), &[]).await;
     let many = http2::headers(&[("x-flood", &"x".repeat(100))]).repeat(200);
     let call = [http2::call_headers(ALL), many].concat();
@@ -196,9 +202,8 @@ async fn smuggle(address: SocketAddr, head: &str, rest: &str) -> String {
 
 /// RFC 9112 sections 6.1 and 6.3: where two readers could disagree on where a request ends, the
 /// connection must not go on behind it.
-#[tokio::test]
-async fn a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_answered() {
-    let server = TestServer::start().await;
+async fn a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_answered(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let hidden = "GET /hidden.css HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let length = hidden.len();
     for head in [
@@ -230,9 +235,8 @@ async fn a_request_whose_end_is_in_doubt_is_refused_and_nothing_behind_it_is_ans
 }
 
 /// In HTTP/2 lengths and connection headers are data like any other, and refused: RFC 9113 section 8.
-#[tokio::test]
-async fn http1_headers_in_http2_are_refused() {
-    let server = TestServer::start().await;
+async fn http1_headers_in_http2_are_refused(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     for (name, value) in [
         ("transfer-encoding", "chunked"),
         ("connection", "keep-alive"),

@@ -7,11 +7,18 @@ use runnel_protos::api::ApiRequest;
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, in_browser},
+    for_each_role,
     metrics::Metrics,
-    server::TestServer,
+    server::{Role, TestServer},
     wire::{self, PROTOCOLS, Protocol, frame},
 };
 use tonic::Code;
+
+for_each_role! {
+    without_a_named_origin_no_other_page_may_call_and_native_clients_may,
+    a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata,
+    on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port,
+}
 
 const APP: &str = "https://app.example";
 
@@ -48,9 +55,8 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
     values.join(", ").to_ascii_lowercase()
 }
 
-#[tokio::test]
-async fn without_a_named_origin_no_other_page_may_call_and_native_clients_may() {
-    let server = TestServer::start().await;
+async fn without_a_named_origin_no_other_page_may_call_and_native_clients_may(role: Role) {
+    let server = role.start(ServeConfig::default()).await;
     let own = server.url();
     let foreign: [&[(&str, &str)]; 3] = [
         &[("origin", APP)],
@@ -84,9 +90,8 @@ async fn without_a_named_origin_no_other_page_may_call_and_native_clients_may() 
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata() {
-    let server = TestServer::start_with(named(APP)).await;
+async fn a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata(role: Role) {
+    let server = role.start(named(APP)).await;
     let granted = wire::http1_request(server.address(), preflight(APP)).await;
     assert_eq!(granted.status(), StatusCode::OK);
     let headers = granted.headers();
@@ -122,9 +127,10 @@ async fn a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadat
 }
 
 /// A page whose name was rebound to 127.0.0.1 is of one origin with us, to its browser.
-#[tokio::test]
-async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port() {
-    let server = TestServer::start().await;
+async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port(
+    role: Role,
+) {
+    let server = role.start(ServeConfig::default()).await;
     let rebound = format!("evil.example:{}", server.address().port());
     let of = |host: &str, method: Method, path: &str| {
         Request::builder()
@@ -157,7 +163,7 @@ async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the
     // Behind a proxy that keeps the host, as most do.
     let access =
         AccessConfig { allow_host: vec!["evil.example".into()], ..AccessConfig::default() };
-    let server = TestServer::start_with(ServeConfig { access, ..ServeConfig::default() }).await;
+    let server = role.start(ServeConfig { access, ..ServeConfig::default() }).await;
     let request = of(&rebound, Method::POST, "/api.Api/getAll");
     let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
     assert_eq!(answer.code(), Some(Code::Ok));

@@ -9,8 +9,8 @@ use runnel::config::{ConnectionsConfig, ServeConfig, TlsConfig};
 use runnel_protos::api::{ApiRequest, HelloRequest, Item};
 use runnel_tests::{
     binary::{self, Binary},
-    http2, patiently,
-    server::TestServer,
+    for_each_role, http2, patiently,
+    server::{Role, TestServer},
     tls::{Authority, Files, Identity, connect},
     waiting::{self, Event::Began},
     wire::{self, Answer, PROTOCOLS, Protocol, frame},
@@ -22,11 +22,18 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::Code;
 
+for_each_role! {
+    every_protocol_is_spoken_over_tls,
+    streams_over_tls_are_told_of_the_shutdown_too,
+    a_large_message_passes_either_way,
+    a_client_without_a_certificate_of_the_right_authority_is_turned_away,
+}
+
 const ALL: &str = "/api.Api/getAll";
 const STREAM: &str = "/api.Api/getStream";
 
-async fn start(tls: TlsConfig) -> TestServer {
-    TestServer::start_with(ServeConfig { tls, ..ServeConfig::default() }).await
+async fn start(role: Role, tls: TlsConfig) -> TestServer {
+    role.start(ServeConfig { tls, ..ServeConfig::default() }).await
 }
 
 fn items(length: i32) -> Vec<u8> {
@@ -65,11 +72,10 @@ async fn answers_a_call(address: SocketAddr, client: &TlsConnector) {
     assert_eq!(answer.code(), Some(Code::Ok));
 }
 
-#[tokio::test]
-async fn every_protocol_is_spoken_over_tls() {
+async fn every_protocol_is_spoken_over_tls(role: Role) {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
-    let server = start(files.config()).await;
+    let server = start(role, files.config()).await;
     for protocol in PROTOCOLS {
         let client = authority.client(None, &[alpn(protocol)]);
         let answer = call(server.address(), &client, protocol, STREAM, items(10_000)).await;
@@ -83,7 +89,7 @@ async fn every_protocol_is_spoken_over_tls() {
 async fn the_version_of_http_is_the_best_that_the_client_knows() {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
-    let server = start(files.config()).await;
+    let server = start(Role::Answers, files.config()).await;
     for (offered, chosen) in [
         (&["http/1.1", "h2"][..], Some(&b"h2"[..])),
         (&["http/1.1"], Some(b"http/1.1")),
@@ -108,7 +114,7 @@ async fn the_version_of_http_is_the_best_that_the_client_knows() {
 async fn who_speaks_http_on_a_tls_port_is_told_so() {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
-    let server = start(files.config()).await;
+    let server = start(Role::Answers, files.config()).await;
     for beginning in [b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", http2::PREFACE] {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         stream.write_all(beginning).await.unwrap();
@@ -145,11 +151,10 @@ async fn a_handshake_that_never_ends_is_ended() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_client_without_a_certificate_of_the_right_authority_is_turned_away() {
+async fn a_client_without_a_certificate_of_the_right_authority_is_turned_away(role: Role) {
     let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
     let files = Files::new(&authority.issue());
-    let server = start(files.config_for_clients_of(&clients)).await;
+    let server = start(role, files.config_for_clients_of(&clients)).await;
     for identity in [None, Some(strangers.issue())] {
         let client = authority.client(identity.as_ref(), &["h2"]);
         // In TLS 1.3 the client has ended its handshake before it is judged.
@@ -201,7 +206,7 @@ async fn a_new_certificate_is_found_and_a_broken_one_changes_nothing() {
         tls_reload_interval: Duration::from_millis(10),
         ..TlsConfig::default()
     };
-    let server = start(tls).await;
+    let server = start(Role::Answers, tls).await;
     let client = authority.client(None, &["http/1.1"]);
     let mut open = connect(&client, server.address()).await.unwrap();
     let old = certificate(&open);
@@ -292,8 +297,7 @@ async fn the_health_check_speaks_tls_and_shows_a_certificate_if_one_is_needed() 
     }
 }
 
-#[tokio::test]
-async fn streams_over_tls_are_told_of_the_shutdown_too() {
+async fn streams_over_tls_are_told_of_the_shutdown_too(role: Role) {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
     let config = ServeConfig {
@@ -303,7 +307,7 @@ async fn streams_over_tls_are_told_of_the_shutdown_too() {
     };
     for protocol in PROTOCOLS {
         let (services, mut events) = waiting::services();
-        let mut server = TestServer::start_services(services, config.clone()).await;
+        let mut server = role.start_services(services, config.clone()).await;
         let (address, client) = (server.address(), authority.client(None, &[alpn(protocol)]));
         let open = async move { call(address, &client, protocol, STREAM, items(3)).await };
         let open = tokio::spawn(open);
@@ -317,11 +321,10 @@ async fn streams_over_tls_are_told_of_the_shutdown_too() {
 }
 
 /// A large answer leaves no buffer empty on its way.
-#[tokio::test]
-async fn a_large_message_passes_either_way() {
+async fn a_large_message_passes_either_way(role: Role) {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
-    let server = start(files.config()).await;
+    let server = start(role, files.config()).await;
     let name = "x".repeat(4_000_000);
     for protocol in PROTOCOLS {
         let client = authority.client(None, &[alpn(protocol)]);

@@ -1,14 +1,62 @@
-//! The production `serve`, in this process, on a port of its own.
+//! The production `serve`, in this process, on a port of its own; alone, or in front of another.
 
 use std::net::SocketAddr;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use runnel::{Listeners, ServeError, config::ServeConfig, services::Services};
+use runnel::{
+    Listeners, ServeError,
+    config::{BackendConfig, ServeConfig},
+    services::Services,
+};
 use runnel_web::api::ApiClient;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::patiently;
+
+/// What a server does with calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It answers them itself.
+    Answers,
+    /// It forwards them to another of ours, which is as generous as by default.
+    Forwards,
+}
+
+/// Makes two tests of each of these functions, which take a [`Role`]: what holds of calls that a server
+/// answers holds of those it forwards.
+#[macro_export]
+macro_rules! for_each_role {
+    ($($test:ident),+ $(,)?) => {
+        mod answers {
+            $(#[tokio::test] async fn $test() { super::$test($crate::server::Role::Answers).await })+
+        }
+        mod forwards {
+            $(#[tokio::test] async fn $test() { super::$test($crate::server::Role::Forwards).await })+
+        }
+    };
+}
+
+impl Role {
+    /// A server of the contract in this role.
+    pub async fn start(self, config: ServeConfig) -> TestServer {
+        match self {
+            Self::Answers => TestServer::start_with(config).await,
+            Self::Forwards => TestServer::start().await.behind(config).await,
+        }
+    }
+
+    /// The same of other services, or of the contract answered otherwise.
+    pub async fn start_services(self, services: Services, config: ServeConfig) -> TestServer {
+        match self {
+            Self::Answers => TestServer::start_services(services, config).await,
+            Self::Forwards => {
+                let backend = TestServer::start_services(services, ServeConfig::default()).await;
+                backend.behind(config).await
+            }
+        }
+    }
+}
 
 /// A running server. Dropping it begins its drain; [`TestServer::stop`] waits for it too.
 pub struct TestServer {
@@ -16,6 +64,8 @@ pub struct TestServer {
     admin_address: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), ServeError>>,
+    /// Where it forwards calls to, if that is a server of its own.
+    backend: Option<Box<TestServer>>,
 }
 
 impl TestServer {
@@ -37,6 +87,14 @@ impl TestServer {
         .await
     }
 
+    /// A server in front of this one.
+    async fn behind(self, config: ServeConfig) -> Self {
+        let backend = vec![self.url().parse().expect("a backend's URL")];
+        let backend = BackendConfig { backend, ..BackendConfig::default() };
+        let front = Self::start_with(ServeConfig { backend, ..config }).await;
+        Self { backend: Some(Box::new(self)), ..front }
+    }
+
     async fn run<F, T>(serve: F) -> Self
     where
         F: FnOnce(Listeners, BoxFuture<'static, ()>) -> T,
@@ -49,7 +107,7 @@ impl TestServer {
         // A dropped sender means shutdown as well.
         let begun = begin_shutdown.map(drop).boxed();
         let served = tokio::spawn(serve(listeners, begun));
-        Self { address, admin_address, shutdown: Some(shutdown), served }
+        Self { address, admin_address, shutdown: Some(shutdown), served, backend: None }
     }
 
     /// Where it listens.
@@ -89,6 +147,9 @@ impl TestServer {
     pub async fn ended(&mut self) {
         let served = patiently("the end of serve", &mut self.served).await;
         served.expect("serve does not panic").expect("serve succeeds");
+        if let Some(backend) = self.backend.take() {
+            Box::pin(backend.stop()).await;
+        }
     }
 
     /// Shuts down and waits for the end.

@@ -24,6 +24,15 @@ const CONNECTION_HEADERS: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+/// What a browser says of the page that calls: <https://w3c.github.io/webappsec-fetch-metadata>.
+const BROWSER_HEADERS: [HeaderName; 5] = [
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-dest"),
+    HeaderName::from_static("sec-fetch-mode"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-user"),
+];
+
 /// Removes the headers that concern one connection only, those that `Connection` names included.
 pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -56,6 +65,10 @@ impl Head {
         // the layers around us.
         for name in [header::CONTENT_LENGTH, header::HOST, header::ACCEPT, header::ACCEPT_ENCODING]
         {
+            headers.remove(name);
+        }
+        // Which page calls has been judged. A backend would compare it with a host that is not its own.
+        for name in BROWSER_HEADERS {
             headers.remove(name);
         }
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
