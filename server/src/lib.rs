@@ -220,6 +220,7 @@ where
         tracing::info!(deadline = ?config.drain_deadline, "draining");
         readiness.drain();
         draining.await;
+        drain.begin();
     };
     let end_calls = || drain.end_calls();
     tokio::select! {

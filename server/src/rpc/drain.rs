@@ -1,6 +1,10 @@
 //! The end of every call when the server ends. Calls may go on while it drains; when the drain's
 //! deadline comes, those still open end as UNAVAILABLE, which tells a client to call again elsewhere,
 //! or to resume. Without it a client would see a connection break, and have to guess.
+//!
+//! A watch of the server's health (`grpc.health.v1`) never finishes by itself, and every client that
+//! balances its calls keeps one open. It ends as soon as it has told of the drain, or no server that is
+//! watched would end before its deadline.
 
 use std::{
     pin::Pin,
@@ -24,26 +28,52 @@ use super::{
     refuse,
 };
 
+/// The path of the watch.
+/// <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 /// Ends every open call; a clone is the same.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    is_over: AtomicBool,
-    over: Arc<Notify>,
+    begun: Moment,
+    over: Moment,
+}
+
+/// What happens once.
+#[derive(Debug, Default)]
+struct Moment {
+    has_come: AtomicBool,
+    coming: Arc<Notify>,
+}
+
+impl Moment {
+    fn come(&self) {
+        // Those who wait look at the flag after they have asked to be told, so none misses it.
+        self.has_come.store(true, Ordering::SeqCst);
+        self.coming.notify_waiters();
+    }
+
+    fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::SeqCst)
+    }
 }
 
 impl Drain {
+    /// Ends watches of the server's health, which says by now that it drains.
+    pub fn begin(&self) {
+        self.0.begun.come();
+    }
+
     /// Ends the calls that are open, and refuses those that still come.
     pub fn end_calls(&self) {
-        // Those who wait look at the flag after they have asked to be told, so none misses it.
-        self.0.is_over.store(true, Ordering::SeqCst);
-        self.0.over.notify_waiters();
+        self.0.over.come();
     }
 
     fn is_over(&self) -> bool {
-        self.0.is_over.load(Ordering::SeqCst)
+        self.0.over.has_come()
     }
 }
 
@@ -90,7 +120,8 @@ where
             return Either::Right(refuse(&shutting_down()));
         }
         let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
-        let end = Some(DrainEnd { drain: self.drain.clone(), notified: None });
+        let watches_health = request.uri().path() == HEALTH_WATCH;
+        let end = Some(DrainEnd { drain: self.drain.clone(), watches_health, notified: None });
         let inner = self.inner.call(request);
         // The one message of a unary call follows its head at once: nothing to end between the two.
         Either::Left(if unary {
@@ -109,6 +140,7 @@ fn shutting_down() -> Status {
 #[derive(Debug)]
 pub struct DrainEnd {
     drain: Drain,
+    watches_health: bool,
     /// Made when first waited for: a call that has its answer ready never does.
     notified: Option<Pin<Box<OwnedNotified>>>,
 }
@@ -119,10 +151,12 @@ impl End for DrainEnd {
     }
 
     fn poll_come(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let over = &self.drain.0.over;
-        let notified =
-            self.notified.get_or_insert_with(|| Box::pin(Arc::clone(over).notified_owned()));
-        if self.drain.is_over() {
+        let State { begun, over } = &*self.drain.0;
+        // Asked only when a watch has nothing more to tell.
+        let end = if self.watches_health { begun } else { over };
+        let coming = || Box::pin(Arc::clone(&end.coming).notified_owned());
+        let notified = self.notified.get_or_insert_with(coming);
+        if end.has_come() {
             return Poll::Ready(());
         }
         notified.as_mut().poll(cx)
@@ -142,7 +176,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_woken_and_whoever_comes_later_need_not_wait() {
         let drain = Drain::default();
-        let end = || DrainEnd { drain: drain.clone(), notified: None };
+        let end = || DrainEnd { drain: drain.clone(), watches_health: false, notified: None };
         let (mut waiting, mut late) = (end(), end());
         let mut context = Context::from_waker(Waker::noop());
         assert!(!waiting.has_come());
