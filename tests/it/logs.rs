@@ -43,6 +43,20 @@ async fn a_call_is_one_log_line_with_its_trace_and_without_its_payload() {
     assert_eq!(line["trace_id"], serde_json::Value::Null);
 }
 
+#[tokio::test]
+async fn whoever_looks_closely_is_told_of_requests_that_are_no_calls() {
+    let mut binary = Binary::start_after("export RUST_LOG=runnel=debug", &[]).await;
+    let path = format!("/api.Api/{}", "x".repeat(5000));
+    let request = Request::put(&path).body(Bytes::new()).unwrap();
+    wire::http1_request(binary.address(), request).await;
+    let told =
+        |line: &serde_json::Value| (line["message"] == "refused a request").then(|| line.clone());
+    let line = binary.log("the refusal", told).await;
+    assert_eq!((&line["method"], &line["status"]), (&"PUT".into(), &405.into()));
+    assert_eq!(line["path"], path[..128]);
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+}
+
 /// Lines are written by another thread, some time later; the end of the process waits for it.
 #[tokio::test]
 async fn no_line_is_lost_at_the_end() {

@@ -8,9 +8,14 @@ use runnel::config::{BackendConfig, ServeConfig};
 use runnel_protos::api::{ApiRequest, HelloRequest};
 use runnel_tests::{
     metrics::Metrics,
+    patiently,
     server::TestServer,
     waiting::{self, Event, length},
     wire::{self, PROTOCOLS, Protocol, call, frame},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
 };
 
 fn items(length: i32) -> Vec<u8> {
@@ -144,6 +149,40 @@ async fn the_messages_of_a_stream_that_fails_are_counted_up_to_there() {
     })
     .await;
     assert_eq!(metrics.sum("grpc_server_msg_sent_total", &["grpc_method=\"getStream\""]), 1);
+    server.stop().await;
+}
+
+/// What is refused before it is a call, by us or by hyper.
+#[tokio::test]
+async fn a_request_that_is_neither_a_call_nor_for_the_page_is_counted_by_its_status() {
+    let server = TestServer::start().await;
+    let text = "content-type: text/plain\r\n";
+    let long = format!("x: {}\r\n", "y".repeat(100_000));
+    for (line, headers) in [
+        ("GET /none.css", "host: localhost\r\n"),
+        ("GET /api.Api/getAll", "host: localhost\r\n"),
+        ("POST /api.Api/getAll", &format!("host: localhost\r\n{text}")),
+        ("POST /api.Api/getAll", "host: localhost\r\ncontent-type: application/grpc\r\n"),
+        ("GET /", "host: evil.example\r\n"),
+        ("GET /", &long),
+        ("nonsense", ""),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\n{headers}content-length: 0\r\n\r\n");
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        // It may hang up in the middle of a head that is too long.
+        let _ = stream.write_all(request.as_bytes()).await;
+        patiently("an answer", stream.read_u8()).await.unwrap();
+    }
+    let errors =
+        |metrics: &Metrics, labels: &[&str]| metrics.sum("runnel_http_errors_total", labels);
+    let metrics = Metrics::read_until(server.admin_address(), "seven errors", |metrics| {
+        errors(metrics, &[]) >= 7
+    })
+    .await;
+    for status in [404, 405, 415, 505, 421, 431, 400] {
+        assert_eq!(errors(&metrics, &[&format!("status=\"{status}\"")]), 1, "{status}");
+    }
+    assert_eq!(metrics.sum("grpc_server_started_total", &[]), 0);
     server.stop().await;
 }
 

@@ -24,6 +24,7 @@ pub struct Binary {
     admin_address: Option<SocketAddr>,
     scheme: &'static str,
     args: Vec<String>,
+    beginning: Vec<Value>,
 }
 
 /// A command for the binary that `cargo xtask test` built.
@@ -57,6 +58,15 @@ impl Binary {
         Self::launch(command_for(program), ANY_PORT, args).await
     }
 
+    /// The same in a shell that runs something first: `ulimit`, say.
+    pub async fn start_after(first: &str, args: &[&str]) -> Self {
+        let mut shell = command_for(Path::new("sh"));
+        shell
+            .args(["-c", &format!("{first} && exec \"$0\" \"$@\"")])
+            .arg(path_from_env("RUNNEL_BIN"));
+        Self::launch(shell, ANY_PORT, args).await
+    }
+
     /// Another one where this was, with the same arguments.
     pub async fn start_again(&self) -> Self {
         let args: Vec<_> = self.args.iter().map(String::as_str).collect();
@@ -72,17 +82,19 @@ impl Binary {
             .expect("start the binary");
         let logs = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
         let args = args.iter().map(ToString::to_string).collect();
-        let mut binary = Self { child, logs, address, admin_address: None, scheme: "http", args };
-        let mut admin_address = None;
+        let (admin_address, scheme, beginning) = (None, "http", Vec::new());
+        let mut binary = Self { child, logs, address, admin_address, scheme, args, beginning };
+        let (mut admin_address, mut beginning) = (None, Vec::new());
         (binary.scheme, binary.address) = binary
             .log("the listen address", |line| {
+                beginning.push(line.clone());
                 let after = |words| line["message"].as_str()?.strip_prefix(words)?.parse().ok();
                 admin_address = admin_address.or(after("admin on http://"));
                 let tls = after("listening on https://").map(|address| ("https", address));
                 tls.or(after("listening on http://").map(|address| ("http", address)))
             })
             .await;
-        binary.admin_address = admin_address;
+        (binary.admin_address, binary.beginning) = (admin_address, beginning);
         binary
     }
 
@@ -104,6 +116,11 @@ impl Binary {
     /// Its URL without a path.
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// What it logged until it listened.
+    pub fn beginning_of_log(&self) -> &[Value] {
+        &self.beginning
     }
 
     /// Reads its log until a line gives what is looked for.

@@ -1,6 +1,19 @@
-//! Connections: how many there are, were, and were turned away.
+//! Connections: how many there are, were, and were turned away; and the requests on them that were
+//! neither a call nor for a file of the page.
 
+use http::StatusCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// The HTTP errors that there are.
+const HTTP_ERRORS: [StatusCode; 7] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::MISDIRECTED_REQUEST,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+];
 
 /// Counts connections. A clone is the same counters.
 #[derive(Clone, Debug)]
@@ -8,9 +21,15 @@ pub struct ConnectionMetrics {
     accepted: IntCounter,
     open: IntGauge,
     refused: IntCounterVec,
+    http_errors: IntCounterVec,
 }
 
 impl ConnectionMetrics {
+    /// For connections that nobody wants to count.
+    pub(crate) fn uncounted() -> Result<Self, prometheus::Error> {
+        Self::register(&Registry::new())
+    }
+
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let accepted = IntCounter::new(
             "runnel_connections_accepted_total",
@@ -24,10 +43,23 @@ impl ConnectionMetrics {
             ),
             &["bound"],
         )?;
+        let http_errors = IntCounterVec::new(
+            Opts::new(
+                "runnel_http_errors_total",
+                "Requests that were answered with an HTTP error, by its status: neither a call nor for \
+                 a file of the page.",
+            ),
+            &["status"],
+        )?;
+        for status in HTTP_ERRORS {
+            // There from the start, so that the first is seen to be one more.
+            http_errors.with_label_values(&[status.as_str()]);
+        }
+        registry.register(Box::new(http_errors.clone()))?;
         registry.register(Box::new(accepted.clone()))?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(refused.clone()))?;
-        Ok(Self { accepted, open, refused })
+        Ok(Self { accepted, open, refused, http_errors })
     }
 
     /// A connection was let in. It is open until what this gives is dropped.
@@ -40,6 +72,11 @@ impl ConnectionMetrics {
     /// A connection was turned away by a bound, which is one of few and nothing a client sent.
     pub fn refused(&self, bound: &'static str) {
         self.refused.with_label_values(&[bound]).inc();
+    }
+
+    /// A request was answered with an HTTP error, which is one of the few that we answer.
+    pub fn answered_http_error(&self, status: StatusCode) {
+        self.http_errors.with_label_values(&[status.as_str()]).inc();
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use ::http::StatusCode;
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
@@ -27,7 +28,7 @@ use super::{
     http::{self, App, Calls},
     socket::{self, Socket},
 };
-use crate::config::ConnectionsConfig;
+use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
 
 /// How every HTTP/2 connection begins: RFC 9113 section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -74,6 +75,7 @@ pub(super) struct Connections {
     max_age: Duration,
     /// What to encrypt with; None for no TLS.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    metrics: ConnectionMetrics,
     draining: watch::Receiver<bool>,
 }
 
@@ -82,6 +84,7 @@ impl Connections {
         app: Router,
         config: &ConnectionsConfig,
         tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+        metrics: ConnectionMetrics,
         draining: watch::Receiver<bool>,
     ) -> Self {
         Self {
@@ -92,6 +95,7 @@ impl Connections {
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
             tls,
+            metrics,
             draining,
         }
     }
@@ -117,13 +121,20 @@ impl Connections {
             // It has asked for nothing yet.
             () = drained(self.draining.clone()) => return Ok(()),
         };
-        let app =
-            |encrypted| App { router: self.app.clone(), peer, encrypted, calls: Calls::default() };
-        match spoken {
+        let app = |encrypted| {
+            let calls = Calls::new(self.metrics.clone());
+            App { router: self.app.clone(), peer, encrypted, calls }
+        };
+        let served = match spoken {
             Spoken::Plain(socket, version) => self.http(socket, version, app(None)).await,
             Spoken::Tls(stream, version) => self.http(stream, version, app(Some(Encrypted))).await,
-        }
-        .map_err(io::Error::other)
+        };
+        served.map_err(|error| {
+            if let Some(status) = http::answered(&error) {
+                self.metrics.answered_http_error(status);
+            }
+            io::Error::other(error)
+        })
     }
 
     /// Finds out what the client speaks.
@@ -134,6 +145,7 @@ impl Connections {
             return Ok(Spoken::Plain(socket, version));
         };
         if socket.read_head(|head| !head.is_empty()).await?.first() != Some(&TLS_HANDSHAKE) {
+            self.metrics.answered_http_error(StatusCode::BAD_REQUEST);
             socket.write_all(NOT_TLS).await?;
             return Err(io::Error::other("it does not speak TLS"));
         }
@@ -222,14 +234,86 @@ fn with_jitter(age: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{io::AsyncReadExt as _, net::TcpListener, time::Instant};
+
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// Connections that are never idle for long enough, and what says that the server is there.
+    fn connections() -> (Arc<Connections>, watch::Sender<bool>) {
+        let config = ConnectionsConfig { idle_timeout: HOUR, ..ConnectionsConfig::default() };
+        let metrics = ConnectionMetrics::uncounted().unwrap();
+        let (server, draining) = watch::channel(false);
+        (Arc::new(Connections::new(Router::new(), &config, None, metrics, draining)), server)
+    }
 
     #[test]
     fn jitter_is_a_tenth_at_most_and_differs() {
-        let age = Duration::from_hours(1);
-        let ages: Vec<_> = (0..100).map(|_| with_jitter(age)).collect();
-        assert!(ages.iter().all(|jittered| (age..age + age / 10).contains(jittered)), "{ages:?}");
-        assert!(ages.iter().any(|jittered| *jittered != ages[0]));
+        let ages: Vec<_> = (0..100).map(|_| with_jitter(HOUR)).collect();
+        assert!(ages.iter().all(|age| (HOUR..HOUR + HOUR / 10).contains(age)), "{ages:?}");
+        assert!(ages.iter().any(|age| *age != ages[0]));
         assert_eq!(with_jitter(Duration::MAX), Duration::MAX);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_that_is_served_has_its_options() {
+        use std::os::fd::AsFd as _;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, peer) = listener.accept().await.unwrap();
+        // The same socket.
+        let accepted = socket2::Socket::from(tcp.as_fd().try_clone_to_owned().unwrap());
+        let (connections, _server) = connections();
+        let served = tokio::spawn(connections.serve(tcp, peer));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'H');
+
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), 128 * 1024);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(20));
+        served.abort();
+    }
+
+    /// Pings that a peer gets until the connection ends, ten at most. Time is the runtime's own.
+    async fn pings(answers: bool) -> usize {
+        let (connections, _server) = connections();
+        let (mut peer, socket) = tokio::io::duplex(64 * 1024);
+        let calls = Calls::new(connections.metrics.clone());
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let app = App { router: Router::new(), peer: address, encrypted: None, calls };
+        let served =
+            tokio::spawn(async move { connections.http(socket, Version::Http2, app).await });
+        // No settings.
+        let beginning = [HTTP2_PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        peer.write_all(&beginning).await.unwrap();
+        let mut pings = 0;
+        let mut head = [0; 9];
+        while pings < 10 && peer.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+            peer.read_exact(&mut payload).await.unwrap();
+            // PING, and not the answer to one: RFC 9113 section 6.7.
+            if head[3] == 6 && head[4] == 0 {
+                pings += 1;
+                head[4] = 1;
+                if answers {
+                    peer.write_all(&[&head[..], &payload].concat()).await.unwrap();
+                }
+            }
+        }
+        served.abort();
+        pings
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http2_peer_that_answers_no_ping_is_given_up_and_one_that_does_is_kept() {
+        assert_eq!(pings(true).await, 10);
+        let began = Instant::now();
+        assert_eq!(pings(false).await, 1);
+        assert!(began.elapsed() < HOUR, "it was only idle");
     }
 }

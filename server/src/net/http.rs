@@ -19,7 +19,7 @@ use axum::{
     extract::ConnectInfo,
     routing::future::RouteFuture,
 };
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -28,8 +28,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
 use tower::Service as _;
+use tracing::Level;
 
 use super::connection::Encrypted;
+use crate::{metrics::ConnectionMetrics, telemetry};
 
 /// How much of an answer a connection buffers, in bytes, beyond the chunk it takes last. A reader that
 /// stops reading costs about this much and some 20 KiB (hyper's own default is 408 KiB for HTTP/1.1,
@@ -82,17 +84,33 @@ pub(super) fn http2() -> http2::Builder<TokioExecutor> {
     http2
 }
 
+/// What hyper itself answered before a connection over HTTP/1.1 failed so.
+pub(super) fn answered(error: &hyper::Error) -> Option<StatusCode> {
+    if error.is_parse_too_large() {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        error.is_parse().then_some(StatusCode::BAD_REQUEST)
+    }
+}
+
 /// The calls of one connection; a clone counts the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Calls(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     begun: AtomicUsize,
     open: AtomicUsize,
+    metrics: ConnectionMetrics,
 }
 
 impl Calls {
+    /// None yet.
+    pub(super) fn new(metrics: ConnectionMetrics) -> Self {
+        let (begun, open) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self(Arc::new(Counts { begun, open, metrics }))
+    }
+
     fn begin(&self) -> OpenCall {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.open.fetch_add(1, Ordering::Relaxed);
@@ -140,8 +158,24 @@ impl hyper::service::Service<Request<Incoming>> for App {
         if let Some(encrypted) = self.encrypted {
             extensions.insert(encrypted);
         }
-        AppFuture { inner: self.router.clone().call(request), call: Some(self.calls.begin()) }
+        let asked = tracing::enabled!(Level::DEBUG).then(|| {
+            Box::new(Asked {
+                method: request.method().clone(),
+                path: telemetry::shortened(request.uri().path()).to_owned(),
+                peer: self.peer,
+            })
+        });
+        let inner = self.router.clone().call(request);
+        AppFuture { inner, call: Some(self.calls.begin()), asked }
     }
+}
+
+/// What a request asked for, for the log.
+#[derive(Debug)]
+struct Asked {
+    method: Method,
+    path: String,
+    peer: SocketAddr,
 }
 
 pin_project! {
@@ -150,6 +184,8 @@ pin_project! {
         #[pin]
         inner: RouteFuture<Infallible>,
         call: Option<OpenCall>,
+        // None if nobody reads the log that closely.
+        asked: Option<Box<Asked>>,
     }
 }
 
@@ -160,6 +196,16 @@ impl Future for AppFuture {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
         let call = this.call.take();
+        // A call that ends badly has a status of its own, and answers 200.
+        let status = response.status();
+        if let Some(OpenCall(calls)) = &call
+            && (status.is_client_error() || status.is_server_error())
+        {
+            calls.0.metrics.answered_http_error(status);
+            if let Some(Asked { method, path, peer }) = this.asked.as_deref() {
+                tracing::debug!(%peer, %method, path, status = status.as_u16(), "refused a request");
+            }
+        }
         Poll::Ready(Ok(response.map(|inner| CountedBody { inner, _call: call })))
     }
 }

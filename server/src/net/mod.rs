@@ -70,6 +70,7 @@ pub(crate) async fn serve(
         app,
         &config.connections,
         tls.as_ref().map(Tls::current),
+        metrics.clone(),
         draining,
     ));
     let mut open = JoinSet::new();

@@ -6,15 +6,12 @@ use runnel_protos::code_name;
 use tonic::Code;
 
 use super::observe::Call;
-use crate::metrics::Tally;
-
-/// The longest path of an unknown method that is written, in bytes: a client chooses it.
-const PATH_BYTES: usize = 128;
+use crate::{metrics::Tally, telemetry};
 
 /// Writes the line of a call that took so long and ended so.
 pub(super) fn write(call: &Call, code: Code, took: Duration, tally: Tally) {
     tracing::info!(
-        method = cut(call.path()),
+        method = telemetry::shortened(call.path()),
         protocol = call.protocol().as_str(),
         code = code_name(code),
         duration_ms = milliseconds(took),
@@ -35,8 +32,4 @@ fn milliseconds(duration: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "see above")]
     let microseconds = duration.as_micros() as f64;
     microseconds / 1000.0
-}
-
-fn cut(path: &str) -> &str {
-    &path[..path.floor_char_boundary(PATH_BYTES)]
 }
