@@ -7,7 +7,7 @@
 //!
 //! The names are those of Kubernetes' own components.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::future;
 
 use axum::{
     Router,
@@ -17,30 +17,30 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use axum_server::Server;
-use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 
 use crate::{
+    ServeError,
     access::Hosts,
-    metrics::{self, Metrics},
+    config::ServeConfig,
+    metrics::{self, ConnectionMetrics, Metrics},
+    net,
     readiness::Readiness,
 };
 
-/// How long a connection may be silent between requests. Whoever asks every few seconds keeps one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Answers on `listener` for as long as it is polled.
+/// Answers on `listener` for as long as it is polled, within the bounds that a public port has by
+/// default.
 pub(crate) async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     metrics: Metrics,
-) -> io::Result<()> {
+) -> Result<(), ServeError> {
     // No page may read it either, whatever its name resolves to.
     let hosts = Hosts::new(listener.local_addr()?, &[]);
-    let mut server = Server::<SocketAddr>::from_listener(listener).http1_only();
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    server.serve(router(readiness, metrics, hosts).into_make_service()).await
+    let app = router(readiness, metrics, hosts);
+    let (config, uncounted) = (ServeConfig::default(), ConnectionMetrics::uncounted()?);
+    net::serve(listener, app, &config, None, &uncounted, future::pending(), || ()).await?;
+    Ok(())
 }
 
 fn router(readiness: Readiness, metrics: Metrics, hosts: Hosts) -> Router {

@@ -236,7 +236,7 @@ async fn serve_admin(
     listener: Option<TcpListener>,
     readiness: Readiness,
     metrics: Metrics,
-) -> io::Result<()> {
+) -> Result<(), ServeError> {
     match listener {
         Some(listener) => admin::serve(listener, readiness, metrics).await,
         None => future::pending().await,
