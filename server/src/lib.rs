@@ -18,7 +18,7 @@
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page, embedded |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
-//! | [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
+//! | [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
 pub mod access;
@@ -27,6 +27,7 @@ pub mod api;
 pub mod backend;
 pub mod certificates;
 pub mod config;
+pub mod file_limit;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
     runnel::telemetry::init(config.log_format);
+    runnel::file_limit::raise(&config.connections);
     let listeners = Listeners {
         public: bind("--listen", config.listen).await?,
         admin: match config.admin.admin_listen {

@@ -13,6 +13,7 @@ mod connections;
 mod drain;
 mod endings;
 mod faults;
+mod file_limit;
 mod floods;
 mod headers;
 mod interop;
