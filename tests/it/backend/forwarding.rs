@@ -13,7 +13,7 @@ use runnel_web::api::{ApiClient, Item, Transport};
 use serde_json::Value;
 use tonic::Code;
 
-use super::{Answer, Ask, front, rich_and_front};
+use super::{Answer, Ask, front, methods::until_counted_as, rich_and_front};
 
 /// What we add to an answer: the date and, without a body, its length, as HTTP servers do; and nginx
 /// must not buffer.
@@ -28,19 +28,42 @@ const ADDED_TO_CALLS: [&str; 6] =
 #[tokio::test]
 async fn a_native_client_sees_what_it_would_see_without_us() {
     let (rich, front) = rich_and_front().await;
-    let seen = async |address: String| {
-        let printed = python::run("rich_client.py", &[&address]).await;
-        serde_json::from_str::<serde_json::Map<String, Value>>(&printed).unwrap()
-    };
-    let direct = seen(format!("127.0.0.1:{}", rich.port)).await;
-    let mut forwarded = seen(front.address().to_string()).await;
+    let direct = seen_by_a_native_client(format!("127.0.0.1:{}", rich.port)).await;
+    let forwarded = seen_by_a_native_client(front.address().to_string()).await;
+    are_alike(&direct, forwarded);
+    front.stop().await;
+}
+
+/// What the methods are is known here, and each front adds what it has to say.
+#[tokio::test]
+async fn nor_does_it_see_two_of_us_nor_that_we_know_the_methods() {
+    let rich = python::serve_with("rich_server.py", &["--reflection"]).await;
+    let inner = front(&[&rich.url()]).await;
+    let outer = front(&[&inner.url()]).await;
+    for front in [&inner, &outer] {
+        let ask = frame(&Ask { messages: 1, ..Ask::default() });
+        until_counted_as(front, "Unary", "/rich.Rich/Unary", ask).await;
+    }
+    let direct = seen_by_a_native_client(format!("127.0.0.1:{}", rich.port)).await;
+    let forwarded = seen_by_a_native_client(outer.address().to_string()).await;
+    are_alike(&direct, forwarded);
+    outer.stop().await;
+    inner.stop().await;
+}
+
+type Seen = serde_json::Map<String, Value>;
+
+async fn seen_by_a_native_client(address: String) -> Seen {
+    serde_json::from_str(&python::run("rich_client.py", &[&address]).await).unwrap()
+}
+
+fn are_alike(direct: &Seen, mut forwarded: Seen) {
     assert!(direct.len() > 80, "{}", direct.len());
     assert_eq!(direct.keys().collect::<Vec<_>>(), forwarded.keys().collect::<Vec<_>>());
     for (call, seen) in &mut forwarded {
         remove_what_we_added(seen);
         assert_eq!(*seen, direct[call], "{call}");
     }
-    front.stop().await;
 }
 
 fn remove_what_we_added(seen: &mut Value) {

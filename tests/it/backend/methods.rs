@@ -73,7 +73,7 @@ fn counted(metrics: &Metrics, method: &str) -> i64 {
 }
 
 /// Calls until calls of this method are counted as its own, or no longer.
-async fn until_counted_as(front: &TestServer, method: &str, path: &str, body: Vec<u8>) {
+pub(super) async fn until_counted_as(front: &TestServer, method: &str, path: &str, body: Vec<u8>) {
     patiently(&format!("calls counted for {method}"), async {
         let before = counted(&Metrics::read(front.admin_address()).await, method);
         while counted(&Metrics::read(front.admin_address()).await, method) == before {
