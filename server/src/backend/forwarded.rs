@@ -1,9 +1,8 @@
 //! Where a call came from, as a backend is told: `x-forwarded-*`, `forwarded` (RFC 7239), `via` (RFC
-//! 9110, section 7.6.3) and `traceparent` (W3C Trace Context).
+//! 9110, section 7.6.3). Which trace it belongs to, [`crate::rpc::trace_parent`] has said already.
 //!
 //! What a client says of these itself is believed, and added to, only if it is a proxy that the
-//! operator trusts; from anyone else it is removed. Which trace the call belongs to was decided by
-//! [`crate::rpc::trace_parent`], for the log too.
+//! operator trusts; from anyone else it is removed.
 
 use std::net::IpAddr;
 
@@ -15,16 +14,14 @@ use http::{
 use crate::{
     net::Encrypted,
     proxies::{TrustedProxies, sender},
-    rpc::trace_parent::{TRACEPARENT, TraceParent},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What only a trusted proxy may say.
-const CLAIMS: [HeaderName; 9] = [
+const CLAIMS: [HeaderName; 7] = [
     FORWARDED_FOR,
     FORWARDED_PROTO,
     FORWARDED_HOST,
@@ -32,18 +29,14 @@ const CLAIMS: [HeaderName; 9] = [
     HeaderName::from_static("x-real-ip"),
     header::FORWARDED,
     header::VIA,
-    TRACEPARENT,
-    TRACESTATE,
 ];
 
 /// Who is at the other end of the connection that a call came by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     ip: Option<IpAddr>,
     is_trusted: bool,
     is_tls: bool,
-    /// The trace that the call was found to belong to.
-    trace: Option<TraceParent>,
 }
 
 impl Client {
@@ -53,7 +46,6 @@ impl Client {
             ip: sender(extensions),
             is_trusted: trusted.sent(extensions),
             is_tls: extensions.get::<Encrypted>().is_some(),
-            trace: extensions.get().cloned(),
         }
     }
 }
@@ -99,13 +91,6 @@ pub(super) fn set(
     if let (Entry::Vacant(entry), Some(host)) = (headers.entry(FORWARDED_HOST), host) {
         entry.insert(host);
     }
-    if TraceParent::of(headers).is_none() {
-        // It belongs to the one that was not believed, or is malformed.
-        headers.remove(TRACESTATE);
-    }
-    if let Some(trace) = &client.trace {
-        headers.insert(TRACEPARENT, trace.value());
-    }
 }
 
 /// Adds an element to a header that is a list. Several lines become one, which many readers expect.
@@ -147,14 +132,9 @@ mod tests {
     fn client(ip: &str, trusted: &[&str]) -> Client {
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
-        extensions.insert(TraceParent::new(TRACE, 1, 1));
         let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         Client::of(&extensions, &TrustedProxies::new(&trusted))
     }
-
-    /// What the layers around us found.
-    const TRACE: u128 = 7;
-    const TRACEPARENT: &str = "00-00000000000000000000000000000007-0000000000000001-01";
 
     fn told(client: &Client, sent: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -165,13 +145,11 @@ mod tests {
         headers
     }
 
-    const CLAIMED: [(&str, &str); 6] = [
+    const CLAIMED: [(&str, &str); 4] = [
         ("x-forwarded-for", "203.0.113.1"),
         ("x-forwarded-proto", "https"),
         ("forwarded", "for=203.0.113.1"),
         ("via", "1.1 edge"),
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"),
-        ("tracestate", "vendor=1"),
     ];
 
     #[test]
@@ -182,8 +160,6 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "front.example");
         assert_eq!(headers["forwarded"], "for=192.0.2.7;host=\"front.example\";proto=http");
         assert_eq!(headers["via"], "2.0 runnel");
-        assert_eq!(headers["traceparent"], TRACEPARENT);
-        assert!(!headers.contains_key("tracestate"));
     }
 
     #[test]
@@ -195,8 +171,6 @@ mod tests {
         let forwarded = "for=203.0.113.1, for=10.1.2.3;host=\"front.example\";proto=http";
         assert_eq!(headers["forwarded"], forwarded);
         assert_eq!(headers["via"], "1.1 edge, 2.0 runnel");
-        assert_eq!(headers["traceparent"], TRACEPARENT);
-        assert_eq!(headers["tracestate"], "vendor=1");
     }
 
     #[test]
@@ -215,13 +189,5 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
         let forwarded = "for=\"[2001:db8::1]\";host=\"front.example\";proto=http";
         assert_eq!(headers["forwarded"], forwarded);
-    }
-
-    #[test]
-    fn a_malformed_traceparent_is_replaced() {
-        let proxy = client("10.1.2.3", &["10.0.0.0/8"]);
-        let headers = told(&proxy, &[("traceparent", "00-zz"), ("tracestate", "vendor=1")]);
-        assert_eq!(headers["traceparent"], TRACEPARENT);
-        assert!(!headers.contains_key("tracestate"));
     }
 }

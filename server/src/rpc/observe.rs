@@ -78,9 +78,8 @@ where
         let call = Call::begin(&self.layer, &request);
         // For whoever sees the request's messages go by.
         request.extensions_mut().insert(Arc::clone(&call.received));
-        if let (Some(trace), TraceTrust::Proxies(_)) = (&call.trace, &self.layer.trace_trust) {
-            // For whoever sends the call on.
-            request.extensions_mut().insert(trace.clone());
+        if let Some(trace) = &call.trace {
+            self.layer.trace_trust.tell(request.headers_mut(), trace);
         }
         ObservedFuture { inner: self.inner.call(request), call: Some(call) }
     }

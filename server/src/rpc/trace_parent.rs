@@ -7,8 +7,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 use crate::proxies::TrustedProxies;
 
-/// The header.
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A version, a trace id, a parent id and flags, in hexadecimal: `00-{32}-{16}-{2}`.
 const LENGTH: usize = 55;
@@ -36,6 +36,17 @@ impl TraceTrust {
                 let told = TraceParent::of(headers).filter(|_| proxies.sent(extensions));
                 Some(told.unwrap_or_else(TraceParent::begin))
             }
+        }
+    }
+
+    /// Says so in the request's headers, if it may be sent on. `tracestate` goes with its `traceparent`.
+    pub(super) fn tell(&self, headers: &mut HeaderMap, trace: &TraceParent) {
+        if let Self::Proxies(_) = self {
+            let told = TraceParent::of(headers);
+            if told.is_none_or(|told| told.trace_id() != trace.trace_id()) {
+                headers.remove(TRACESTATE);
+            }
+            headers.insert(TRACEPARENT, trace.0.clone());
         }
     }
 }
@@ -69,11 +80,6 @@ impl TraceParent {
         // No connection needs to remember what never comes again (RFC 7541, section 6.2.3).
         value.set_sensitive(true);
         Self(value)
-    }
-
-    /// As a header.
-    pub(crate) fn value(&self) -> HeaderValue {
-        self.0.clone()
     }
 
     /// The 32 hexadecimal digits that all calls of the trace share.
@@ -125,6 +131,10 @@ fn is_valid(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use axum::extract::ConnectInfo;
+
     use super::*;
 
     fn of(value: &str) -> Option<String> {
@@ -174,10 +184,43 @@ mod tests {
         assert_eq!(TraceParent::of(&headers), None);
     }
 
+    /// What a request from `ip` says to whoever it is sent on to, and the trace it belongs to.
+    fn told(ip: &str, parent: Option<&str>) -> (HeaderMap, String) {
+        let mut headers = HeaderMap::from_iter([(TRACESTATE, HeaderValue::from_static("a=1"))]);
+        headers.extend(parent.map(|parent| (TRACEPARENT, parent.parse().unwrap())));
+        let mut extensions = Extensions::new();
+        extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
+        let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
+        let trust = TraceTrust::Proxies(proxies);
+        let trace = trust.trace_of(&headers, &extensions).unwrap();
+        trust.tell(&mut headers, &trace);
+        assert_eq!(TraceParent::of(&headers).as_ref(), Some(&trace));
+        (headers, trace.trace_id().to_owned())
+    }
+
+    #[test]
+    fn a_trusted_proxys_is_sent_on_as_it_is() {
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-00");
+        let (headers, trace) = told("::ffff:10.1.2.3", Some(&parent));
+        assert_eq!(trace, TRACE);
+        assert_eq!(headers["traceparent"], parent);
+        assert_eq!(headers["tracestate"], "a=1");
+    }
+
+    #[test]
+    fn anybody_elses_and_a_malformed_one_are_replaced() {
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-00");
+        let others = told("192.0.2.7", Some(&parent));
+        for (headers, trace) in [others, told("10.1.2.3", Some("00-zz")), told("10.1.2.3", None)] {
+            assert_ne!(trace, TRACE);
+            assert!(!headers.contains_key("tracestate"), "{headers:?}");
+        }
+    }
+
     #[test]
     fn a_new_one_is_valid() {
         for made in [TraceParent::begin(), TraceParent::new(1, 1, 0)] {
-            let headers = HeaderMap::from_iter([(TRACEPARENT, made.value())]);
+            let headers = HeaderMap::from_iter([(TRACEPARENT, made.0.clone())]);
             assert_eq!(TraceParent::of(&headers), Some(made));
         }
     }
