@@ -5,7 +5,7 @@
 //! says nothing, its methods have no kind.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -79,17 +79,29 @@ async fn ask_and_tell(peer: &Arc<Peer>) -> Result<(), ()> {
             peer.set_methods(methods);
             Ok(())
         }
-        Err(why) if matches!(why.code(), Code::Unavailable | Code::DeadlineExceeded) => {
-            tracing::debug!(backend = %peer, %why, "backend did not answer reflection");
-            Err(())
-        }
-        Err(why) => {
-            let why = why.message();
+        Err(status) => {
+            let why = status.message();
             tracing::info!(backend = %peer, why, "backend does not describe its methods");
+            if !is_final(status.code()) {
+                return Err(());
+            }
             peer.set_methods(Methods::default());
             Ok(())
         }
     }
+}
+
+/// Whether the same backend would end the same call like this again.
+const fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unimplemented
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::NotFound
+            | Code::InvalidArgument
+            | Code::OutOfRange
+    )
 }
 
 async fn ask(peer: &Arc<Peer>) -> Result<Methods, Status> {
@@ -107,7 +119,8 @@ async fn ask_version(peer: &Arc<Peer>, version: &'static str) -> Result<Methods,
     else {
         return Err(nonsense("it lists no services"));
     };
-    let services: HashSet<String> =
+    // In order, so that of too many the same ones are known every time.
+    let services: BTreeSet<String> =
         list.service.into_iter().map(|service| service.name).take(MAX_SERVICES).collect();
 
     let mut methods = Methods::default();
@@ -173,7 +186,7 @@ fn nonsense(what: &str) -> Status {
 /// agree on a method, it has the kind that allows more.
 pub(super) fn of_all<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>) -> Methods {
     let said: Vec<_> = peers.map(|peer| peer.methods()).collect();
-    // In order, so that of too many the same ones are known every time.
+    // In order here, too.
     let mut known: BTreeMap<&str, MethodKind> = BTreeMap::new();
     for (path, kind) in said.iter().flat_map(|methods| methods.iter()) {
         let known = known.entry(path).or_insert(kind);
