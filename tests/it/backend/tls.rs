@@ -153,7 +153,7 @@ async fn files_that_cannot_be_used_are_told_and_what_was_there_stays() {
     let (files, ca) = (Files::new(&authority.issue()), ca(&authority));
     let ca_file = ca.path().join("ca.pem");
     let mut backend = ServeConfig { tls: files.config(), ..ServeConfig::default() };
-    backend.connections.max_connection_age = Duration::from_millis(100);
+    backend.connections.max_connection_age = Duration::from_millis(500);
     let backend = TestServer::start_with(backend).await;
     let url = format!("https://localhost:{}", backend.address().port());
     let args = ["--backend", &url, "--backend-ca", ca_file.to_str().unwrap()];
@@ -166,16 +166,18 @@ async fn files_that_cannot_be_used_are_told_and_what_was_there_stays() {
         let says_it = |line: &serde_json::Value| message(line).filter(|text| text.contains(says));
         binary.log(says, says_it).await
     };
-    let connections = async |binary: &Binary| {
-        let metrics = Metrics::read(binary.admin_address().unwrap()).await;
-        metrics.sum("runnel_backend_connections_total", &[])
+    let admin = binary.admin_address().unwrap();
+    let connections = async || {
+        let metrics = Metrics::read(admin).await;
+        let failures = metrics.sum("runnel_backend_connect_failures_total", &["fault=\"tls\""]);
+        (metrics.sum("runnel_backend_connections_total", &[]), failures)
     };
     std::fs::write(&ca_file, "nothing").unwrap();
     let said = hang_up(&mut binary, "the TLS configuration for backends stays as it was").await;
     assert!(said.contains("ca.pem"), "{said}");
-    let before = connections(&binary).await;
+    let (before, _) = connections().await;
     patiently("new connections", async {
-        while connections(&binary).await < before + 2 {
+        while connections().await.0 < before + 2 {
             assert_eq!(call(binary.address()).await, Some(Code::Ok));
         }
     })
@@ -184,7 +186,9 @@ async fn files_that_cannot_be_used_are_told_and_what_was_there_stays() {
     std::fs::write(&ca_file, Authority::new().pem).unwrap();
     hang_up(&mut binary, "loaded the TLS configuration for backends anew").await;
     patiently("a backend that is not trusted", async {
-        while call(binary.address()).await != Some(Code::Unavailable) {}
+        while connections().await.1 == 0 {
+            call(binary.address()).await;
+        }
     })
     .await;
     backend.stop().await;
