@@ -40,6 +40,7 @@ pub(super) async fn attempt(
             Ok(sent) => sent,
             // The connection went away since it was chosen; nothing was sent.
             Err(error) => {
+                lease.connection.leave();
                 let fault = match lost(&error) {
                     Fault::GoneAway(reason) => Fault::GoneAway(reason),
                     _ => Fault::GoneAway(h2::Reason::NO_ERROR),
@@ -53,7 +54,12 @@ pub(super) async fn attempt(
         Ok(answered) => answered,
         Err(error) => {
             let fault = lost(&error);
-            lease.peer.broke(&fault);
+            if let Fault::GoneAway(_) = fault {
+                // That is no fault of a server that lets no connection grow old.
+                lease.connection.leave();
+            } else {
+                lease.peer.broke(&fault);
+            }
             return Err(Failure::Backend(fault, sending.into_body()));
         }
     };

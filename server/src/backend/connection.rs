@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -57,6 +57,8 @@ pub(super) struct Connection {
     /// Calls that the backend lets be open at once.
     max_calls: usize,
     pub(super) open_calls: AtomicUsize,
+    /// Whether the backend takes no more calls on it, while those that are open go on.
+    is_leaving: AtomicBool,
     ended: Arc<OnceLock<Fault>>,
     suspicion: Arc<Notify>,
 }
@@ -128,7 +130,8 @@ impl Connection {
             let _ = end.set(fault);
             drop(connection);
         });
-        Ok(Self { sender, max_calls, open_calls: AtomicUsize::new(0), ended, suspicion })
+        let (open_calls, is_leaving) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Ok(Self { sender, max_calls, open_calls, is_leaving, ended, suspicion })
     }
 
     /// A handle to make one call with.
@@ -143,6 +146,16 @@ impl Connection {
     /// Whether the backend takes another call at once.
     pub(super) fn has_room(&self) -> bool {
         self.open_calls() < self.max_calls
+    }
+
+    /// Whether calls may be made on it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_leaving.load(Ordering::Relaxed) && self.ended.get().is_none()
+    }
+
+    /// A call found that the backend has said GOAWAY. h2 tells nobody else.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
     }
 
     /// Why it ended, if it did.

@@ -73,8 +73,7 @@ impl Peer {
     }
 
     pub(super) fn open_connections(&self) -> usize {
-        let state = self.state();
-        state.connections.iter().filter(|connection| connection.ended().is_none()).count()
+        self.state().open_connections().count()
     }
 
     /// Whether calls may go here: it is up, or nobody knows yet.
@@ -171,7 +170,7 @@ impl Peer {
             state.connecting = None;
             match opened {
                 Ok(connection) => {
-                    if state.connections.is_empty() {
+                    if state.open_connections().next().is_none() {
                         peer.connects.send_modify(|count| *count += 1);
                     }
                     state.connections.push(Arc::new(connection));
@@ -192,11 +191,16 @@ impl Peer {
 }
 
 impl State {
+    /// Those that calls may be made on.
+    fn open_connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.connections.iter().filter(|connection| connection.is_open())
+    }
+
     /// The connection with the fewest calls, if it takes one more or is one of too many already.
     fn roomiest(&self) -> Option<Arc<Connection>> {
         let connection =
-            self.connections.iter().min_by_key(|connection| connection.open_calls())?;
-        let takes_it = connection.has_room() || self.connections.len() >= MAX_CONNECTIONS;
+            self.open_connections().min_by_key(|connection| connection.open_calls())?;
+        let takes_it = connection.has_room() || self.open_connections().count() >= MAX_CONNECTIONS;
         takes_it.then(|| Arc::clone(connection))
     }
 }

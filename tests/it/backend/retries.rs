@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::Reason;
 use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
 use runnel_tests::{
     http2::{self, Http2, flag, kind},
     metrics::Metrics,
@@ -85,9 +86,18 @@ async fn a_longer_request_is_not_kept_and_its_call_is_unavailable() {
     }
 }
 
-/// Ends its first connection at the second stream on it, which is number 3, as one that has taken
-/// everything up to `last`. Answers all other streams. Gives how many streams there were in all.
-async fn goes_away(last: u32) -> (Odd, Arc<AtomicUsize>) {
+/// What a backend does when it goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// It closes the connection at once.
+    Closes,
+    /// It begins to answer the call that is there, and goes on with it.
+    Lasts,
+}
+
+/// Goes away from its first connection at the second stream on it, which is number 3, as one that has
+/// taken everything up to `last`. Answers all other streams. Gives how many streams there were in all.
+async fn goes_away(last: u32, leaving: Leaving) -> (Odd, Arc<AtomicUsize>) {
     let streams = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&streams);
     let backend = Odd::start(move |number, stream: TcpStream| {
@@ -101,19 +111,27 @@ async fn goes_away(last: u32) -> (Odd, Arc<AtomicUsize>) {
                     kind::PING if !is_ack => http2::frame(kind::PING, flag::ACK, 0, &came.payload),
                     kind::HEADERS => {
                         seen.fetch_add(1, Ordering::Relaxed);
+                        let head = [(":status", "200"), ("content-type", "application/grpc")];
+                        let begun = http2::headers(&head);
+                        if number == 0 && came.stream > 3 {
+                            continue; // too late
+                        }
                         if number == 0 && came.stream == 3 {
                             let payload = [last.to_be_bytes(), [0; 4]].concat();
                             let goaway = http2::frame(kind::GOAWAY, flag::NONE, 0, &payload);
-                            http2.send(&goaway).await.unwrap();
-                            return;
+                            if leaving == Leaving::Closes {
+                                http2.send(&goaway).await.unwrap();
+                                return;
+                            }
+                            let flags = flag::END_HEADERS;
+                            let head = http2::frame(kind::HEADERS, flags, came.stream, &begun);
+                            [head, goaway].concat()
+                        } else {
+                            let status = http2::headers(&[("grpc-status", "0")]);
+                            let answer = [begun, status].concat();
+                            let flags = flag::END_HEADERS | flag::END_STREAM;
+                            http2::frame(kind::HEADERS, flags, came.stream, &answer)
                         }
-                        let head = http2::headers(&[
-                            (":status", "200"),
-                            ("content-type", "application/grpc"),
-                            ("grpc-status", "0"),
-                        ]);
-                        let flags = flag::END_HEADERS | flag::END_STREAM;
-                        http2::frame(kind::HEADERS, flags, came.stream, &head)
                     }
                     _ => continue,
                 };
@@ -147,7 +165,7 @@ async fn quiet_front(backend: &Odd) -> TestServer {
 #[tokio::test]
 async fn a_call_above_the_last_stream_of_a_goaway_is_made_once_more() {
     for protocol in PROTOCOLS {
-        let (backend, streams) = goes_away(1).await;
+        let (backend, streams) = goes_away(1, Leaving::Closes).await;
         let front = quiet_front(&backend).await;
         let answer = wire::call(front.address(), protocol, UNARY, request(100)).await;
         assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?} {}", answer.message());
@@ -161,10 +179,33 @@ async fn a_call_above_the_last_stream_of_a_goaway_is_made_once_more() {
 
 #[tokio::test]
 async fn a_call_that_a_goaway_counts_among_the_begun_is_not_made_again() {
-    let (backend, streams) = goes_away(3).await;
+    let (backend, streams) = goes_away(3, Leaving::Closes).await;
     let front = quiet_front(&backend).await;
     let answer = wire::call(front.address(), Protocol::GrpcWeb, UNARY, request(100)).await;
     assert_eq!(answer.code(), Some(Code::Unavailable), "{}", answer.message());
     assert_eq!(streams.load(Ordering::Relaxed), 2);
+    front.stop().await;
+}
+
+/// As servers do that let no connection grow old: a stream goes on where it is, calls go elsewhere.
+#[tokio::test]
+async fn calls_take_another_connection_while_a_stream_lasts_on_one_that_goes_away() {
+    let (backend, streams) = goes_away(3, Leaving::Lasts).await;
+    let front = quiet_front(&backend).await;
+    let post = Request::post("/rich.Rich/ServerStream")
+        .header("content-type", Protocol::GrpcWeb.content_type())
+        .body(request(100).into())
+        .unwrap();
+    let mut stream = wire::http1_request(front.address(), post).await;
+    for protocol in PROTOCOLS.repeat(2) {
+        let answer = wire::call(front.address(), protocol, UNARY, request(100)).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?} {}", answer.message());
+    }
+    assert!(stream.frame().now_or_never().is_none(), "the stream goes on");
+    // The health check, the stream, and the calls; the first of these perhaps twice.
+    assert!((8..=9).contains(&streams.load(Ordering::Relaxed)));
+    let metrics = Metrics::read(front.admin_address()).await;
+    assert_eq!(metrics.sum("runnel_backend_connections_total", &[]), 2);
+    drop(stream);
     front.stop().await;
 }
