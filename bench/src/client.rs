@@ -13,7 +13,10 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use crate::contract::Call;
 
@@ -73,7 +76,15 @@ impl Caller {
     pub async fn connect(address: SocketAddr, wire: Wire) -> Result<Self> {
         let socket = TcpStream::connect(address).await.context("cannot connect")?;
         socket.set_nodelay(true)?;
-        let io = TokioIo::new(socket);
+        Self::over(socket, address, wire).await
+    }
+
+    /// One caller on a connection that was made to `address`.
+    pub async fn over<I>(io: I, address: SocketAddr, wire: Wire) -> Result<Self>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(io);
         let sender = match wire {
             Wire::WebHttp1 | Wire::WebText => {
                 let (sender, connection) = http1::handshake(io).await?;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use runnel_bench::{
     contract::Call,
     fronts::{self, Fronts},
-    limit,
+    limit, load,
     plain::{self, Source},
     process::ANNOUNCEMENT,
     report::Table,
@@ -39,6 +39,18 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
         /// One small round: that it works, not how fast.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Measure what open streams cost, with TLS too, and drain under them.
+    Load {
+        /// The server's binary.
+        #[arg(long, value_name = "PATH")]
+        runnel: PathBuf,
+        /// How often everything is measured.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// A few readers: that it works.
         #[arg(long)]
         quick: bool,
     },
@@ -84,6 +96,13 @@ async fn main() -> ExitCode {
             tokio::select! {
                 outcome = measure(&effort) => outcome,
                 // The servers are killed on the way out.
+                ended = ended() => ended.and_then(|()| Err(anyhow::anyhow!("interrupted"))),
+            }
+        }
+        Command::Load { runnel, rounds, quick } => {
+            let effort = run::Effort { memory_rounds: rounds, ..effort(runnel, rounds, quick) };
+            tokio::select! {
+                outcome = load::all(&effort, show) => outcome,
                 ended = ended() => ended.and_then(|()| Err(anyhow::anyhow!("interrupted"))),
             }
         }

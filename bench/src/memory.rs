@@ -1,5 +1,5 @@
-//! Many readers of an endless stream, who stop reading after the first bytes. What the server keeps
-//! for each is what this is about.
+//! Many readers of an endless stream, who stop reading after the first bytes, or go on slowly. What the
+//! server keeps for each is what this is about.
 
 use std::{
     future::pending,
@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     client::{Caller, Sender, Wire},
     contract::Call,
+    tls::Tls,
 };
 
 /// A client's receive buffer, in bytes. Small, or the kernel alone would swallow gigabytes before the
@@ -37,6 +38,10 @@ const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
 
 /// Streams that share an HTTP/2 connection.
 const STREAMS_A_CONNECTION: u32 = 100;
+
+/// How much a slow reader takes at once, in bytes, and how long it rests between.
+const SLOW_PIECE_BYTES: usize = 16 * 1024;
+const SLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The bounds of what may take long on a loaded machine.
 const STALL_DEADLINE: Duration = Duration::from_mins(1);
@@ -52,6 +57,10 @@ pub enum Stall {
     Http2Socket,
     /// HTTP/2: the socket is read, but no stream's flow-control window is opened again.
     Http2Window,
+    /// HTTP/1.1: not at all, but some kilobytes a second are all that is read.
+    Http1Slow,
+    /// HTTP/2: the same, of each stream.
+    Http2Slow,
 }
 
 /// Every way to stop.
@@ -64,32 +73,58 @@ impl Stall {
             Self::Http1 => "HTTP/1.1, socket not read",
             Self::Http2Socket => "HTTP/2, socket not read",
             Self::Http2Window => "HTTP/2, windows not released",
+            Self::Http1Slow => "HTTP/1.1, read slowly",
+            Self::Http2Slow => "HTTP/2, read slowly",
         }
     }
 
     /// Its protocol.
     pub fn wire(self) -> Wire {
         match self {
-            Self::Http1 => Wire::WebHttp1,
-            Self::Http2Socket | Self::Http2Window => Wire::WebHttp2,
+            Self::Http1 | Self::Http1Slow => Wire::WebHttp1,
+            Self::Http2Socket | Self::Http2Window | Self::Http2Slow => Wire::WebHttp2,
         }
     }
 
     fn stops_the_socket(self) -> bool {
-        self != Self::Http2Window
+        matches!(self, Self::Http1 | Self::Http2Socket)
     }
 
-    async fn connect(self, address: SocketAddr, valve: Arc<Valve>) -> Result<Caller> {
+    fn is_slow(self) -> bool {
+        matches!(self, Self::Http1Slow | Self::Http2Slow)
+    }
+
+    async fn connect(
+        self,
+        address: SocketAddr,
+        tls: Option<&Tls>,
+        valve: Arc<Valve>,
+    ) -> Result<Caller> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         let socket = socket.connect(address).await.context("cannot connect")?;
-        let io = TokioIo::new(Stoppable { socket, valve });
-        let sender = if self == Self::Http1 {
-            let (sender, connection) = http1::handshake(io).await?;
+        let io = Stoppable { socket, valve };
+        match tls {
+            Some(tls) => self.over(tls.connect(io, self.wire()).await?, address).await,
+            None => self.over(io, address).await,
+        }
+    }
+
+    async fn over<I>(self, io: I, address: SocketAddr) -> Result<Caller>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(io);
+        let sender = if self.wire() == Wire::WebHttp1 {
+            let mut http1 = http1::Builder::new();
+            if self.is_slow() {
+                http1.max_buf_size(SLOW_PIECE_BYTES);
+            }
+            let (sender, connection) = http1.handshake(io).await?;
             tokio::spawn(connection);
             Sender::Http1(sender)
         } else {
-            let window = if self == Self::Http2Window { 64 << 10 } else { 1 << 20 };
+            let window = if self == Self::Http2Socket { 1 << 20 } else { 64 << 10 };
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .initial_stream_window_size(window)
                 .initial_connection_window_size(1 << 30)
@@ -110,15 +145,20 @@ pub struct Stalled {
 }
 
 /// Starts `readers` endless streams and returns once they have stopped reading.
-pub async fn stall(address: SocketAddr, stall: Stall, readers: u32) -> Result<Stalled> {
+pub async fn stall(
+    address: SocketAddr,
+    tls: Option<&Tls>,
+    stall: Stall,
+    readers: u32,
+) -> Result<Stalled> {
     let mut tasks = JoinSet::new();
     let (started, mut first_bytes) = mpsc::unbounded_channel();
-    let streams = if stall == Stall::Http1 { 1 } else { STREAMS_A_CONNECTION };
+    let streams = if stall.wire() == Wire::WebHttp1 { 1 } else { STREAMS_A_CONNECTION };
     let mut connections = 0;
     let mut left = readers;
     while left > 0 {
         let valve = Arc::new(Valve(AtomicBool::new(true)));
-        let first = stall.connect(address, Arc::clone(&valve)).await?;
+        let first = stall.connect(address, tls, Arc::clone(&valve)).await?;
         for _ in 1..streams.min(left) {
             let caller = first.share().context("HTTP/2 shares connections")?;
             tasks.spawn(read_a_little(caller, stall, Arc::clone(&valve), started.clone()));
@@ -158,6 +198,10 @@ async fn read_a_little(
     }
     // An Err says that nobody waits for this any more.
     let _ = started.send(());
+    while stall.is_slow() {
+        sleep(SLOW_INTERVAL).await;
+        body.frame().await.context("an endless stream ended")??;
+    }
     pending().await
 }
 

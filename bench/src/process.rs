@@ -12,9 +12,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use tokio::time::sleep;
 
 /// What a server says on standard error once it listens, before its address.
 pub const ANNOUNCEMENT: &str = "listening on http://";
+
+/// The same with TLS, and before that of where its admin port is.
+const TLS_ANNOUNCEMENT: &str = "listening on https://";
+const ADMIN_ANNOUNCEMENT: &str = "admin on http://";
+
+/// How often is looked whether it has ended.
+const END_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long a server may take to listen.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -24,6 +32,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Killed,
     address: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 impl Server {
@@ -36,21 +45,24 @@ impl Server {
         let mut log = BufReader::new(child.0.stderr.take().context("no standard error")?);
         let (send, listening) = mpsc::channel();
         thread::spawn(move || {
-            let mut line = String::new();
+            let (mut line, mut admin) = (String::new(), None);
             while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-                if let Some((_, address)) = line.split_once(ANNOUNCEMENT) {
+                let after = |words| Some(line.split_once(words)?.1.trim().to_owned());
+                if let Some(address) = after(ANNOUNCEMENT).or_else(|| after(TLS_ANNOUNCEMENT)) {
                     // An Err says that nobody waits for it any more.
-                    let _ = send.send(address.trim().parse());
+                    let _ = send.send((address, admin));
                     break;
                 }
+                admin = admin.or_else(|| after(ADMIN_ANNOUNCEMENT)?.parse().ok());
                 line.clear();
             }
             // A full pipe would stop the server. What is left ends with it, whatever the result.
             let _ = io::copy(&mut log, &mut io::sink());
         });
-        let address = listening.recv_timeout(START_DEADLINE);
-        let address = address.with_context(|| format!("{command:?} does not say it listens"))??;
-        Ok(Self { child, address })
+        let listening = listening.recv_timeout(START_DEADLINE);
+        let (address, admin) =
+            listening.with_context(|| format!("{command:?} does not say it listens"))?;
+        Ok(Self { child, address: address.parse()?, admin })
     }
 
     /// Starts a server that says nothing, and waits until it can be connected to.
@@ -58,7 +70,7 @@ impl Server {
         ensure!(cfg!(target_os = "linux"), "CPU time and memory are read from Linux's /proc");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = child.spawn().with_context(|| format!("cannot start {command:?}"))?;
-        let mut server = Self { child: Killed(child), address };
+        let mut server = Self { child: Killed(child), address, admin: None };
         let deadline = Instant::now() + START_DEADLINE;
         while TcpStream::connect(address).is_err() {
             ensure!(Instant::now() < deadline, "{command:?} does not listen");
@@ -72,6 +84,30 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its admin port is.
+    pub fn admin(&self) -> Result<SocketAddr> {
+        self.admin.context("the server has no admin port")
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) -> Result<()> {
+        let process = self.child.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", "TERM", &process]).status()?;
+        ensure!(sent.success(), "cannot send a signal to the server");
+        Ok(())
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub async fn ended(&mut self) -> Result<()> {
+        loop {
+            if let Some(status) = self.child.0.try_wait()? {
+                ensure!(status.success(), "the server ended with {status}");
+                return Ok(());
+            }
+            sleep(END_INTERVAL).await;
+        }
     }
 
     /// The CPU time it has used, user and system.

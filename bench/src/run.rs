@@ -208,7 +208,7 @@ pub(crate) async fn memory_of(
             let mut caller = Caller::connect(server.address(), stall.wire()).await?;
             caller.call(&Call::get_all()).await?;
             let before = server.resident_bytes()?;
-            let stalled = memory::stall(server.address(), stall, effort.readers).await?;
+            let stalled = memory::stall(server.address(), None, stall, effort.readers).await?;
             let after = memory::settled(|| server.resident_bytes()).await?;
             drop(stalled);
             let kib = u32::try_from(after.saturating_sub(before) / 1024)?;

