@@ -21,7 +21,7 @@ use h2::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
     sync::Notify,
     time::{sleep, timeout},
@@ -39,6 +39,9 @@ const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
 /// How much of a request waits for a backend that does not read.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How much is read from a backend at once. h2 alone reads twice for each frame of a long stream.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The largest list of headers, or of trailers, that an answer may have, in bytes.
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
@@ -95,7 +98,7 @@ impl Connection {
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
             .enable_push(false)
-            .handshake::<_, Bytes>(stream)
+            .handshake::<_, Bytes>(BufReader::with_capacity(READ_BUFFER_BYTES, stream))
             .await
             .map_err(not_http2)?;
         let Some(mut pings) = connection.ping_pong() else {
