@@ -47,14 +47,24 @@ impl Protocol {
     /// The protocol of a media type, parameters (`; charset=…`) and case ignored. The only message
     /// format is protobuf: `+json` and the like are no protocol of ours.
     fn from_media_type(value: &str) -> Option<Self> {
-        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "application/grpc" | "application/grpc+proto" => Some(Self::Grpc),
-            "application/grpc-web" | "application/grpc-web+proto" => Some(Self::GrpcWeb),
-            "application/grpc-web-text" | "application/grpc-web-text+proto" => {
-                Some(Self::GrpcWebText)
-            }
-            _ => None,
+        let essence = value.split_once(';').map_or(value, |(essence, _)| essence).trim();
+        [Self::Grpc, Self::GrpcWeb, Self::GrpcWebText].into_iter().find(|protocol| {
+            let full = protocol.content_type();
+            [full, full.trim_end_matches("+proto")]
+                .iter()
+                .any(|name| essence.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// [`Self::content_type`], made when this was compiled: every call gets two of them.
+    const fn header_value(self) -> HeaderValue {
+        const GRPC: HeaderValue = HeaderValue::from_static(Protocol::Grpc.content_type());
+        const WEB: HeaderValue = HeaderValue::from_static(Protocol::GrpcWeb.content_type());
+        const TEXT: HeaderValue = HeaderValue::from_static(Protocol::GrpcWebText.content_type());
+        match self {
+            Self::Grpc => GRPC,
+            Self::GrpcWeb => WEB,
+            Self::GrpcWebText => TEXT,
         }
     }
 }
@@ -142,9 +152,8 @@ pub(crate) fn normalize<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     }
     let answer = answer_protocol(request.headers(), protocol);
     let headers = request.headers_mut();
-    let plain = |protocol: Protocol| HeaderValue::from_static(protocol.content_type());
-    headers.insert(header::CONTENT_TYPE, plain(protocol));
-    headers.insert(header::ACCEPT, plain(answer));
+    headers.insert(header::CONTENT_TYPE, protocol.header_value());
+    headers.insert(header::ACCEPT, answer.header_value());
     request.extensions_mut().insert(protocol);
     Ok(())
 }
