@@ -18,6 +18,8 @@ use axum::{
     routing::get,
 };
 use tokio::net::TcpListener;
+use tonic::body::Body;
+use tower::ServiceExt;
 
 use crate::{
     ServeError,
@@ -38,6 +40,7 @@ pub(crate) async fn serve(
     // No page may read it either, whatever its name resolves to.
     let hosts = Hosts::new(listener.local_addr()?, &[]);
     let app = router(readiness, metrics, hosts);
+    let app = ServiceExt::<Request>::map_response(app, |response| response.map(Body::new));
     let (config, uncounted) = (ServeConfig::default(), ConnectionMetrics::uncounted()?);
     net::serve(listener, app, &config, None, &uncounted, future::pending(), || ()).await?;
     Ok(())

@@ -71,6 +71,7 @@ use crate::{
     net::Tls,
     proxies::TrustedProxies,
     readiness::Readiness,
+    router::Router,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
     services::{DescriptorError, Services},
 };
@@ -207,7 +208,7 @@ where
     let limits = config.limits();
     let rpc =
         rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access, trace_trust);
-    let app = router::router(names.as_deref(), rpc, access.hosts);
+    let app = Router::new(names.as_deref(), rpc, access.hosts);
 
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {

@@ -1,38 +1,85 @@
 //! Who answers: an RPC goes through [`crate::rpc`]'s layers to a service, anything else to the page.
 
-use axum::{Router, body::Body, extract::Request};
-use http::{HeaderMap, Method, header};
-use tower::ServiceExt as _;
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::body::Body as AxumBody;
+use futures_util::future::Either;
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body::Body as _;
+use tonic::body::Body;
+use tower::Service;
 
 use crate::{
     access::Hosts,
-    rpc::{self, Rpc},
+    rpc::{self, Refused, Rpc},
+    services::service_name,
     ui,
 };
 
-/// The whole of what the public port answers. `services` are the names of those there are; None if that
-/// is not for us to know. Whether it is for one of `hosts` at all, `rpc` looks itself.
-///
-/// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
-/// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
-pub(crate) fn router(services: Option<&[&str]>, rpc: Rpc, hosts: Hosts) -> Router {
-    let mut router = Router::new();
-    for name in services.unwrap_or_default() {
-        router = router.route_service(&format!("/{name}/{{*method}}"), rpc.clone());
+/// The whole of what the public port answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Router {
+    services: Option<Arc<[&'static str]>>,
+    rpc: Rpc,
+    hosts: Hosts,
+}
+
+impl Router {
+    /// `services` are the names of those there are; None if that is not for us to know. Whether a call
+    /// is for one of `hosts` at all, `rpc` looks itself.
+    pub(crate) fn new(services: Option<&[&'static str]>, rpc: Rpc, hosts: Hosts) -> Self {
+        Self { services: services.map(Into::into), rpc, hosts }
     }
-    let any_service = services.is_none();
-    router.fallback(async move |request: Request| {
-        if is_grpc(request.headers()) || any_service && looks_like_a_call(&request) {
-            rpc.oneshot(request).await.map(|response| response.map(Body::new))
-        } else {
-            Ok(hosts.refusal(&request).unwrap_or_else(|| ui::respond(&request)))
+
+    /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
+    /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
+    fn is_call<B>(&self, request: &Request<B>) -> bool {
+        is_grpc(request.headers())
+            || match &self.services {
+                Some(services) => {
+                    service_name(request.uri().path()).is_some_and(|name| services.contains(&name))
+                }
+                None => looks_like_a_call(request),
+            }
+    }
+}
+
+impl Service<Request<AxumBody>> for Router {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<<Rpc as Service<Request<AxumBody>>>::Future, Refused<Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.rpc.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<AxumBody>) -> Self::Future {
+        if self.is_call(&request) {
+            return Either::Left(self.rpc.call(request));
         }
-    })
+        let page = self.hosts.refusal(&request).unwrap_or_else(|| ui::respond(&request));
+        let page = page.map(Body::new);
+        let is_head = request.method() == Method::HEAD;
+        Either::Right(ready(Ok(if is_head { head_of(page) } else { page })))
+    }
+}
+
+/// The answer to HEAD where this is the one to GET: all but the body (RFC 9110 section 9.3.2).
+fn head_of(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 /// Whether a request might be for a method, were its content type another one: the page takes no POST.
 /// Before it a browser may ask whether it may send it (a preflight), and that has no content type.
-fn looks_like_a_call(request: &Request) -> bool {
+fn looks_like_a_call<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
     let names = path.strip_prefix('/').and_then(|path| path.split_once('/'));
     let method = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);

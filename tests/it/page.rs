@@ -143,6 +143,19 @@ async fn head_has_the_headers_of_get_and_no_body() {
     assert_eq!(head.header(header::CONTENT_LENGTH), got.body.len().to_string());
 }
 
+/// Over HTTP/2 nobody but the server itself keeps a body from following.
+#[tokio::test]
+async fn head_has_no_body_over_http2_either_where_there_is_no_such_file() {
+    let binary = Binary::start(&[]).await;
+    for (path, status) in [("/", StatusCode::OK), ("/no.such", StatusCode::NOT_FOUND)] {
+        let request = Request::head(path).body(Bytes::new()).unwrap();
+        let response = wire::http2_request(binary.address(), request).await;
+        assert_eq!(response.status(), status);
+        assert_ne!(response.headers()[header::CONTENT_LENGTH], "0");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), Bytes::new());
+    }
+}
+
 /// Before the WASM arrives, and where it cannot run, the page already says what it is.
 #[tokio::test]
 async fn the_page_says_what_it_is_before_the_wasm_arrives() {

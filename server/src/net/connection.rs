@@ -10,7 +10,6 @@ use std::{
 };
 
 use ::http::StatusCode;
-use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -25,7 +24,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{
-    http::{self, App, Calls},
+    http::{self, Answers, App, Calls},
     socket::{self, Socket},
 };
 use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
@@ -66,8 +65,8 @@ enum Spoken {
 
 /// What the connections of a server have in common.
 #[derive(Debug)]
-pub(super) struct Connections {
-    app: Router,
+pub(super) struct Connections<S> {
+    app: S,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     handshake_timeout: Duration,
@@ -79,9 +78,9 @@ pub(super) struct Connections {
     draining: watch::Receiver<bool>,
 }
 
-impl Connections {
+impl<S: Answers> Connections<S> {
     pub(super) fn new(
-        app: Router,
+        app: S,
         config: &ConnectionsConfig,
         tls: Option<watch::Receiver<Arc<ServerConfig>>>,
         metrics: ConnectionMetrics,
@@ -123,7 +122,7 @@ impl Connections {
         };
         let app = |encrypted| {
             let calls = Calls::new(self.metrics.clone());
-            App { router: self.app.clone(), peer, encrypted, calls }
+            App { inner: self.app.clone(), peer, encrypted, calls }
         };
         let served = match spoken {
             Spoken::Plain(socket, version) => self.http(socket, version, app(None)).await,
@@ -160,7 +159,7 @@ impl Connections {
         Ok(Spoken::Tls(Box::new(stream), version))
     }
 
-    async fn http<I>(&self, io: I, version: Version, app: App) -> hyper::Result<()>
+    async fn http<I>(&self, io: I, version: Version, app: App<S>) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -234,18 +233,26 @@ fn with_jitter(age: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use ::http::Response;
     use tokio::{io::AsyncReadExt as _, net::TcpListener, time::Instant};
+    use tonic::body::Body;
+    use tower::service_fn;
 
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
 
+    /// Answers nothing but 200.
+    fn app() -> impl Answers {
+        service_fn(async |_| Ok(Response::new(Body::empty())))
+    }
+
     /// Connections that are never idle for long enough, and what says that the server is there.
-    fn connections() -> (Arc<Connections>, watch::Sender<bool>) {
+    fn connections() -> (Arc<Connections<impl Answers>>, watch::Sender<bool>) {
         let config = ConnectionsConfig { idle_timeout: HOUR, ..ConnectionsConfig::default() };
         let metrics = ConnectionMetrics::uncounted().unwrap();
         let (server, draining) = watch::channel(false);
-        (Arc::new(Connections::new(Router::new(), &config, None, metrics, draining)), server)
+        (Arc::new(Connections::new(app(), &config, None, metrics, draining)), server)
     }
 
     #[test]
@@ -285,7 +292,8 @@ mod tests {
         let (mut peer, socket) = tokio::io::duplex(64 * 1024);
         let calls = Calls::new(connections.metrics.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let app = App { router: Router::new(), peer: address, encrypted: None, calls };
+        let inner = connections.app.clone();
+        let app = App { inner, peer: address, encrypted: None, calls };
         let served =
             tokio::spawn(async move { connections.http(socket, Version::Http2, app).await });
         // No settings.

@@ -13,12 +13,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::ConnectInfo,
-    routing::future::RouteFuture,
-};
+use axum::{body::Body as AxumBody, extract::ConnectInfo};
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::{
@@ -27,7 +23,8 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
-use tower::Service as _;
+use tonic::{Status, body::Body};
+use tower::{Service, ServiceExt as _, util::Oneshot};
 use tracing::Level;
 
 use super::connection::Encrypted;
@@ -138,21 +135,48 @@ impl Drop for OpenCall {
     }
 }
 
+/// What answers the requests of all connections.
+pub(crate) trait Answers:
+    Service<
+        Request<AxumBody>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<
+            Request<AxumBody>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// What hyper calls for the requests of one connection.
 #[derive(Debug)]
-pub(super) struct App {
-    pub(super) router: Router,
+pub(super) struct App<S> {
+    pub(super) inner: S,
     pub(super) peer: SocketAddr,
     pub(super) encrypted: Option<Encrypted>,
     pub(super) calls: Calls,
 }
 
-impl hyper::service::Service<Request<Incoming>> for App {
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
     type Response = Response<CountedBody>;
     type Error = Infallible;
-    type Future = AppFuture;
+    type Future = AppFuture<Oneshot<S, Request<AxumBody>>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> AppFuture {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(self.peer));
         if let Some(encrypted) = self.encrypted {
@@ -165,7 +189,7 @@ impl hyper::service::Service<Request<Incoming>> for App {
                 peer: self.peer,
             })
         });
-        let inner = self.router.clone().call(request);
+        let inner = self.inner.clone().oneshot(request.map(AxumBody::new));
         AppFuture { inner, call: Some(self.calls.begin()), asked }
     }
 }
@@ -180,16 +204,19 @@ struct Asked {
 
 pin_project! {
     /// The answer to a request.
-    pub(super) struct AppFuture {
+    pub(super) struct AppFuture<F> {
         #[pin]
-        inner: RouteFuture<Infallible>,
+        inner: F,
         call: Option<OpenCall>,
         // None if nobody reads the log that closely.
         asked: Option<Box<Asked>>,
     }
 }
 
-impl Future for AppFuture {
+impl<F> Future for AppFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
     type Output = Result<Response<CountedBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -219,12 +246,12 @@ pub(super) struct CountedBody {
 
 impl http_body::Body for CountedBody {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         Pin::new(&mut self.inner).poll_frame(cx)
     }
 

@@ -27,7 +27,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -35,9 +34,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::connection::Connections;
 pub use self::connection::Encrypted;
 pub(crate) use self::{any_certificate::client_config, tls::Tls};
+use self::{connection::Connections, http::Answers};
 use crate::{
     config::ServeConfig,
     metrics::ConnectionMetrics,
@@ -57,7 +56,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// time is cut off, so that nobody holds up the end.
 pub(crate) async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: impl Answers,
     config: &ServeConfig,
     tls: Option<Tls>,
     metrics: &ConnectionMetrics,

@@ -46,7 +46,7 @@ fn answer<B>(request: &Request<B>) -> Response<Body> {
     let path = request.uri().path().trim_start_matches('/');
     let name = if is_file_name(path) { path } else { INDEX };
     match Asset::find(name, request.headers()) {
-        Some(asset) => asset.into_response(request.method(), request.headers()),
+        Some(asset) => asset.into_response(request.headers()),
         None if name == INDEX => {
             plain(StatusCode::NOT_FOUND, "the page is not built; run `cargo xtask build`\n")
         }
@@ -85,18 +85,14 @@ impl Asset {
         Some(Self { file, content_type, coding, immutable })
     }
 
-    fn into_response(self, method: &Method, request: &HeaderMap) -> Response<Body> {
+    fn into_response(self, request: &HeaderMap) -> Response<Body> {
         let etag = format!("\"{}\"", &hex(&self.file.metadata.sha256_hash())[..HASH_DIGITS]);
         let fresh = request
             .get_all(header::IF_NONE_MATCH)
             .iter()
             .any(|known| etag_matches(known.as_bytes(), &etag));
-        let length = self.file.data.len();
-
-        let mut response = Response::new(match (fresh, method) {
-            (false, &Method::GET) => Body::from(self.file.data),
-            _ => Body::empty(),
-        });
+        let body = if fresh { Body::empty() } else { Body::from(self.file.data) };
+        let mut response = Response::new(body);
         let headers = response.headers_mut();
         // Hexadecimal digits between quotes are always a valid header value.
         if let Ok(etag) = HeaderValue::try_from(etag) {
@@ -116,7 +112,6 @@ impl Asset {
             return response;
         }
         headers.insert(header::CONTENT_TYPE, self.content_type);
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         if let Some(coding) = self.coding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
