@@ -1,5 +1,5 @@
 //! The contract: the messages of [`api.proto`], its client (feature `client`) and its server trait
-//! (feature `server`), generated at build time. By hand there are the [names of the codes](code_name),
+//! (feature `server`), generated at build time. By hand there are the [names of the codes](code_name()),
 //! which both sides say. Nothing here knows a transport, so it compiles for the browser as it does for
 //! a server.
 //!
