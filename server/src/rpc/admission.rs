@@ -4,7 +4,7 @@
 //! its head is out.
 
 use std::{
-    future::Future,
+    future::{self, Future},
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -22,7 +22,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-use super::{Refused, methods::MethodKind, observe::RefusedBy, refuse_by};
+use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
 use crate::places::{Bound, Full, Permit, Pool};
 
 /// When a refused caller may try again.
@@ -84,7 +84,7 @@ where
                 inner: self.inner.call(request),
                 permit: Some(permit),
             }),
-            Err(full) => Either::Right(refuse_by(full.into(), &full.into())),
+            Err(full) => Either::Right(future::ready(Ok(refusal_by(full.into(), &full.into())))),
         }
     }
 }

@@ -20,7 +20,6 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
-use tower::{Layer, Service};
 
 use super::{methods::MethodKind, observe::Received};
 
@@ -28,54 +27,14 @@ use super::{methods::MethodKind, observe::Received};
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
 const PREFIX_BYTES: usize = 5;
 
-/// Holds request messages to their size and number.
-#[derive(Clone, Copy, Debug)]
-pub struct EnvelopeLayer {
-    limit_bytes: usize,
-}
-
-impl EnvelopeLayer {
-    /// Messages of up to `limit_bytes`, without their prefix and as they are on the wire, pass.
-    pub const fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes }
-    }
-}
-
-impl<S> Layer<S> for EnvelopeLayer {
-    type Service = Envelope<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Envelope { inner, limit_bytes: self.limit_bytes }
-    }
-}
-
-/// The service of [`EnvelopeLayer`].
-#[derive(Clone, Debug)]
-pub struct Envelope<S> {
-    inner: S,
-    limit_bytes: usize,
-}
-
-impl<S> Service<Request<Body>> for Envelope<S>
-where
-    S: Service<Request<Body>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> S::Future {
-        let kind = request.extensions().get::<MethodKind>();
-        let single = kind.is_some_and(|kind| !kind.client_streaming);
-        let walk = EnvelopeWalk::new(self.limit_bytes, single);
-        let received = request.extensions().get().cloned();
-        let guard = |inner| Body::new(GuardedBody { inner, walk, received, fault: None });
-        self.inner.call(request.map(guard))
-    }
+/// Holds request messages to their size and number. Those of up to `limit_bytes`, without their prefix and
+/// as they are on the wire, pass.
+pub(super) fn guard(request: Request<Body>, limit_bytes: usize) -> Request<Body> {
+    let kind = request.extensions().get::<MethodKind>();
+    let single = kind.is_some_and(|kind| !kind.client_streaming);
+    let walk = EnvelopeWalk::new(limit_bytes, single);
+    let received = request.extensions().get().cloned();
+    request.map(|inner| Body::new(GuardedBody { inner, walk, received, fault: None }))
 }
 
 /// A request body that passes while it keeps the rules and ends with a status where it breaks one.

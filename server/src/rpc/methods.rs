@@ -1,16 +1,11 @@
 //! What kind of method a call is for: how many messages go either way. Some rules hold for one kind
 //! only, and the wire does not say it; the descriptors do.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::Request;
 use prost::{DecodeError, Message as _};
-use tower::{Layer, Service};
 
 use super::descriptors::{FileDescriptor, FileDescriptorSet};
 
@@ -116,51 +111,13 @@ impl From<Methods> for KnownMethods {
     }
 }
 
-/// Puts the [`MethodKind`] into each request's extensions.
-#[derive(Clone, Debug)]
-pub struct MethodsLayer(KnownMethods);
-
-impl MethodsLayer {
-    /// Looks methods up in `methods`.
-    pub fn new(methods: KnownMethods) -> Self {
-        Self(methods)
+/// Puts the [`MethodKind`] into a request's extensions.
+pub(super) fn look_up<B>(mut request: Request<B>, methods: &KnownMethods) -> Request<B> {
+    let kind = methods.0.load().get(request.uri().path());
+    if let Some(kind) = kind {
+        request.extensions_mut().insert(kind);
     }
-}
-
-impl<S> Layer<S> for MethodsLayer {
-    type Service = WithMethodKind<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        WithMethodKind { inner, methods: self.0.clone() }
-    }
-}
-
-/// The service of [`MethodsLayer`].
-#[derive(Clone, Debug)]
-pub struct WithMethodKind<S> {
-    inner: S,
-    methods: KnownMethods,
-}
-
-impl<S, B> Service<Request<B>> for WithMethodKind<S>
-where
-    S: Service<Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        let kind = self.methods.0.load().get(request.uri().path());
-        if let Some(kind) = kind {
-            request.extensions_mut().insert(kind);
-        }
-        self.inner.call(request)
-    }
+    request
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 //! | layer | why |
 //! |---|---|
 //! | [`unread_body`] | an early answer must not break the connection under a client that still sends |
-//! | [`host`] | on loopback, only calls for a name that is ours |
+//! | [`check`](check()) of [`hosts`](crate::access::Hosts) | on loopback, only calls for a name that is ours |
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | each call is counted and logged once, with the status it really ended with |
-//! | [`origin`] | a page of another origin may not call |
+//! | [`check`](check()) of [`origins`](crate::access::Origins) | a page of another origin may not call |
 //! | [`admission`] | how many calls may be open |
 //! | [`answer`] | the size of answered messages and metadata; no status behind half a message |
 //! | [`drain`] | what is open when the server ends is told so |
@@ -27,16 +27,15 @@ pub mod answer;
 mod arrival;
 mod batch;
 mod call_log;
+mod check;
 pub mod deadline;
 pub(crate) mod descriptors;
 pub mod drain;
 pub mod ending;
 pub mod envelope;
-mod host;
 pub mod methods;
 pub mod normalize;
 pub mod observe;
-mod origin;
 pub mod raw_body;
 pub(crate) mod trace_parent;
 pub mod trailers;
@@ -60,6 +59,7 @@ use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::{check::check, normalize::Refusal, observe::RefusedBy};
 use crate::{access::Access, metrics::CallMetrics, places::Bound};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
@@ -106,20 +106,29 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
+    let Access { hosts, origins } = access.clone();
+    let cors = origins.cors();
     let service = ServiceBuilder::new()
-        .layer(unread_body::UnreadBodyLayer)
+        .map_request(unread_body::read_away)
         // nginx buffers answers unless told not to, and a stream would come all at once.
         .layer(SetResponseHeaderLayer::overriding(
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ))
-        .layer(host::HostLayer::new(access.hosts.clone()))
-        .option_layer(access.origins.cors())
-        .layer(normalize::NormalizeLayer)
-        .layer(methods::MethodsLayer::new(methods))
+        .layer(check(move |request: &mut Request<AxumBody>| {
+            hosts.refusal(request).map(|refusal| refusal.map(Body::new))
+        }))
+        .option_layer(cors)
+        .layer(check(|request: &mut Request<AxumBody>| {
+            normalize::normalize(request).err().map(Refusal::into_response)
+        }))
+        .map_request(move |request| methods::look_up(request, &methods))
         .layer(GrpcWebLayer::new())
         .layer(observe::ObserveLayer::new(metrics, trace_trust))
-        .layer(origin::OriginLayer::new(access.origins.clone()))
+        .layer(check(move |request: &mut Request<Body>| {
+            let refusal = |status| refusal_by(RefusedBy("cors_origin"), &status);
+            origins.check(request).err().map(refusal)
+        }))
         .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
         .layer(answer::AnswerLayer::new(limits.answer))
         .layer(drain::DrainLayer::new(drain))
@@ -128,7 +137,7 @@ where
         .map_response(trailers::send)
         .map_response(raw_body::send)
         .map_request(move |request| arrival::in_time(request, limits.request_timeout))
-        .layer(envelope::EnvelopeLayer::new(limits.message_bytes))
+        .map_request(move |request| envelope::guard(request, limits.message_bytes))
         .service(service);
     BoxCloneSyncService::new(service)
 }
@@ -148,9 +157,9 @@ pub(crate) fn refuse<E>(status: &Status) -> Refused<E> {
     ready(Ok(status.clone().into_http()))
 }
 
-/// The same, told to whoever counts refusals.
-fn refuse_by<E>(bound: observe::RefusedBy, status: &Status) -> Refused<E> {
+/// The answer to a call that is over a bound, told to whoever counts refusals.
+fn refusal_by(bound: RefusedBy, status: &Status) -> Response<Body> {
     let mut response = status.clone().into_http();
     response.extensions_mut().insert(bound);
-    ready(Ok(response))
+    response
 }

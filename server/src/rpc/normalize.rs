@@ -4,15 +4,8 @@
 //! the plain one. What cannot be a call is refused with a plain HTTP status: such a peer does not
 //! speak gRPC, so a gRPC status would not reach it.
 
-use std::{
-    future::{Ready, ready},
-    task::{Context, Poll},
-};
-
-use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use tonic::body::Body;
-use tower::{Layer, Service};
 
 /// Which of the three protocols a call came in by; found in the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,44 +62,6 @@ impl Protocol {
     }
 }
 
-/// Normalises, or refuses, each call.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NormalizeLayer;
-
-impl<S> Layer<S> for NormalizeLayer {
-    type Service = Normalize<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Normalize { inner }
-    }
-}
-
-/// The service of [`NormalizeLayer`].
-#[derive(Clone, Debug)]
-pub struct Normalize<S> {
-    inner: S,
-}
-
-impl<S, B> Service<Request<B>> for Normalize<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match normalize(&mut request) {
-            Ok(()) => Either::Left(self.inner.call(request)),
-            Err(refusal) => Either::Right(ready(Ok(refusal.into_response()))),
-        }
-    }
-}
-
 /// Why a request is no call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -116,7 +71,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let (status, why) = match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "an RPC is called by POST\n"),
             Self::ContentType => (
@@ -140,6 +95,7 @@ impl Refusal {
     }
 }
 
+/// Spells what a call says of itself as the layers within know it.
 pub(crate) fn normalize<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::Method);

@@ -15,48 +15,17 @@ use axum::body::{Body, Bytes};
 use http::{Request, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tower::{Layer, Service};
 
 /// Twice the largest message: a client of good will that sent one message has then sent it all.
 const UNREAD_LIMIT_BYTES: usize = 2 * super::MESSAGE_LIMIT_BYTES;
 const UNREAD_LIMIT: Duration = Duration::from_secs(2);
 
-/// Reads on where a handler stopped reading.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UnreadBodyLayer;
-
-impl<S> Layer<S> for UnreadBodyLayer {
-    type Service = UnreadBody<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        UnreadBody { inner }
-    }
-}
-
-/// The service of [`UnreadBodyLayer`].
-#[derive(Clone, Debug)]
-pub struct UnreadBody<S> {
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for UnreadBody<S>
-where
-    S: Service<Request<Body>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> S::Future {
-        self.inner.call(if request.version() < Version::HTTP_2 {
-            request.map(|body| Body::new(ReadOnDrop(body)))
-        } else {
-            request
-        })
+/// Reads on where a handler stops reading.
+pub(super) fn read_away(request: Request<Body>) -> Request<Body> {
+    if request.version() < Version::HTTP_2 {
+        request.map(|body| Body::new(ReadOnDrop(body)))
+    } else {
+        request
     }
 }
 
@@ -92,12 +61,12 @@ impl Drop for ReadOnDrop {
         let rest = std::mem::take(&mut self.0);
         // No runtime, no connection to keep.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(UNREAD_LIMIT, read_away(rest)));
+            runtime.spawn(tokio::time::timeout(UNREAD_LIMIT, read_to_end(rest)));
         }
     }
 }
 
-async fn read_away(mut body: Body) {
+async fn read_to_end(mut body: Body) {
     let mut unread_bytes = 0;
     while let Some(Ok(frame)) = body.frame().await {
         unread_bytes += frame.data_ref().map_or(0, Bytes::len);

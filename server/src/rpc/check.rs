@@ -1,0 +1,46 @@
+//! A layer that looks at a request, and either lets it pass or answers it itself.
+
+use std::{
+    future::ready,
+    task::{Context, Poll},
+};
+
+use futures_util::future::Either;
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::Refused;
+
+/// Lets a request pass, as `look` leaves it, unless `look` gives an answer.
+pub(super) fn check<S, L: Clone>(look: L) -> impl Layer<S, Service = Check<S, L>> + Clone {
+    layer_fn(move |inner| Check { inner, look: look.clone() })
+}
+
+/// The service of [`check`].
+#[derive(Clone, Debug)]
+pub(super) struct Check<S, L> {
+    inner: S,
+    look: L,
+}
+
+impl<S, L, B> Service<Request<B>> for Check<S, L>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    L: Fn(&mut Request<B>) -> Option<Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Refused<S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match (self.look)(&mut request) {
+            None => Either::Left(self.inner.call(request)),
+            Some(answer) => Either::Right(ready(Ok(answer))),
+        }
+    }
+}
