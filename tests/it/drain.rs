@@ -44,7 +44,7 @@ use tonic_health::pb::{
 for_each_role! {
     open_calls_end_as_unavailable_at_the_drain_deadline,
     a_call_that_was_begun_is_answered_and_its_connection_closed,
-    an_idle_connection_is_closed_at_once_and_http2_gets_a_goaway,
+    an_idle_connection_is_closed_soon_and_http2_gets_a_goaway,
     readers_that_are_stuck_do_not_hold_up_the_end,
     health_watchers_are_told_and_the_watch_does_not_hold_up_the_end,
 }
@@ -131,7 +131,7 @@ async fn a_call_that_was_begun_is_answered_and_its_connection_closed(role: Role)
     server.ended().await;
 }
 
-async fn an_idle_connection_is_closed_at_once_and_http2_gets_a_goaway(role: Role) {
+async fn an_idle_connection_is_closed_soon_and_http2_gets_a_goaway(role: Role) {
     let (mut server, mut events) = start(role, NEVER).await;
     let mut idle = TcpStream::connect(server.address()).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

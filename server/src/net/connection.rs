@@ -42,6 +42,11 @@ const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\r\n\
     This port speaks TLS. Ask for https://, not for http://.\n";
 
+/// How long a connection on which no call is open may still begin one when the server drains. What a
+/// client asked just before it could know of the drain is on its way, and a proxy does not ask a second
+/// time (RFC 9110 section 9.2.2): it is answered, and the answer says that it was the connection's last.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
 /// How much of an answer TLS may hold, in bytes: a record (RFC 8446 section 5.1) and what is around it.
 /// What is left waits in hyper's buffer, whose size is known. The library's default is 64 KiB.
 const TLS_BUFFER_BYTES: usize = 17 * 1024;
@@ -72,6 +77,7 @@ pub(super) struct Connections<S> {
     handshake_timeout: Duration,
     idle_timeout: Duration,
     max_age: Duration,
+    drain_grace: Duration,
     /// What to encrypt with; None for no TLS.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
     metrics: ConnectionMetrics,
@@ -93,6 +99,7 @@ impl<S: Answers> Connections<S> {
             handshake_timeout: config.handshake_timeout,
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
+            drain_grace: DRAIN_GRACE,
             tls,
             metrics,
             draining,
@@ -117,11 +124,11 @@ impl<S: Answers> Connections<S> {
     async fn speak(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
         let spoken = tokio::select! {
             spoken = timeout(self.handshake_timeout, self.handshake(socket)) => spoken??,
-            // It has asked for nothing yet.
-            () = drained(self.draining.clone()) => return Ok(()),
+            // It has asked for nothing.
+            () = self.drained_for_a_while() => return Ok(()),
         };
         let app = |encrypted| {
-            let calls = Calls::new(self.metrics.clone());
+            let calls = Calls::new(self.metrics.clone(), self.draining.clone());
             App { inner: self.app.clone(), peer, encrypted, calls }
         };
         let served = match spoken {
@@ -168,24 +175,32 @@ impl<S: Answers> Connections<S> {
         // times as large as the larger of the two.
         match version {
             Version::Http1 => {
-                self.keep(Box::pin(self.http1.serve_connection(io, app)), &calls).await
+                let connection = Box::pin(self.http1.serve_connection(io, app));
+                self.keep(connection, &calls, self.drained_for_a_while()).await
             }
+            // GOAWAY says which calls it comes too late for, so it may come at once.
             Version::Http2 => {
-                self.keep(Box::pin(self.http2.serve_connection(io, app)), &calls).await
+                let connection = Box::pin(self.http2.serve_connection(io, app));
+                self.keep(connection, &calls, self.drained()).await
             }
         }
     }
 
-    /// Keeps a connection until it ends by itself. When it is old or idle, or the server drains, it is
-    /// told to: it takes no more calls then and ends with those it has. Should its client not care, it
-    /// ends as soon as it is idle again.
-    async fn keep<C>(&self, mut connection: Pin<Box<C>>, calls: &Calls) -> Result<(), C::Error>
+    /// Keeps a connection until it ends by itself. When it is old or idle, or the server `drained`, it
+    /// is told to: it takes no more calls then and ends with those it has. Should its client not care,
+    /// it ends as soon as it is idle again.
+    async fn keep<C>(
+        &self,
+        mut connection: Pin<Box<C>>,
+        calls: &Calls,
+        drained: impl Future<Output = ()>,
+    ) -> Result<(), C::Error>
     where
         C: GracefulConnection,
     {
         let reason_to_go = async {
             tokio::select! {
-                () = drained(self.draining.clone()) => {}
+                () = drained => {}
                 () = sleep(with_jitter(self.max_age)) => {}
                 () = idle(calls, self.idle_timeout) => {}
             }
@@ -201,12 +216,18 @@ impl<S: Answers> Connections<S> {
             () = idle(calls, self.idle_timeout) => Ok(()),
         }
     }
-}
 
-/// Resolves when the server drains.
-async fn drained(mut draining: watch::Receiver<bool>) {
-    // An Err says that the server is gone.
-    let _ = draining.wait_for(|draining| *draining).await;
+    /// Resolves when the server drains.
+    async fn drained(&self) {
+        // An Err says that the server is gone.
+        let _ = self.draining.clone().wait_for(|draining| *draining).await;
+    }
+
+    /// Resolves when the server drains and what was asked just before must have come.
+    async fn drained_for_a_while(&self) {
+        self.drained().await;
+        sleep(self.drain_grace).await;
+    }
 }
 
 /// Resolves when there was no call for `timeout`, or somewhat longer: a clock looked at for each call
@@ -242,6 +263,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
     /// Answers nothing but 200.
     fn app() -> impl Answers {
         service_fn(async |_| Ok(Response::new(Body::empty())))
@@ -253,6 +276,14 @@ mod tests {
         let metrics = ConnectionMetrics::uncounted().unwrap();
         let (server, draining) = watch::channel(false);
         (Arc::new(Connections::new(app(), &config, None, metrics, draining)), server)
+    }
+
+    /// A client's end of a connection, and the server's end.
+    async fn connected() -> (TcpStream, TcpStream, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, peer) = listener.accept().await.unwrap();
+        (client, tcp, peer)
     }
 
     #[test]
@@ -268,14 +299,12 @@ mod tests {
     async fn a_socket_that_is_served_has_its_options() {
         use std::os::fd::AsFd as _;
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (tcp, peer) = listener.accept().await.unwrap();
+        let (mut client, tcp, peer) = connected().await;
         // The same socket.
         let accepted = socket2::Socket::from(tcp.as_fd().try_clone_to_owned().unwrap());
         let (connections, _server) = connections();
         let served = tokio::spawn(connections.serve(tcp, peer));
-        client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
         assert_eq!(client.read_u8().await.unwrap(), b'H');
 
         assert!(accepted.tcp_nodelay().unwrap());
@@ -286,11 +315,65 @@ mod tests {
         served.abort();
     }
 
+    /// The server drains when a connection was made and has had that many answers, and is then asked
+    /// once more. Such a call once
+    /// got no answer, and a proxy does not ask again.
+    async fn asked_when_the_server_drains(answered_before: usize) -> String {
+        let (connections, server) = connections();
+        let mut connections = Arc::into_inner(connections).unwrap();
+        connections.drain_grace = HOUR;
+        let (mut client, tcp, peer) = connected().await;
+        let served = tokio::spawn(Arc::new(connections).serve(tcp, peer));
+        for _ in 0..answered_before {
+            client.write_all(REQUEST).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            assert!(!String::from_utf8(head).unwrap().contains("connection: close"));
+        }
+        // So that the server is where it waits for more.
+        tokio::task::yield_now().await;
+        server.send(true).unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        drop(client);
+        served.await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_as_a_drain_begins_is_answered_and_is_the_last() {
+        for answered_before in [0, 1, 2] {
+            let answer = asked_when_the_server_drains(answered_before).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answered_before}: {answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answered_before}: {answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_for_nothing_does_not_hold_up_a_drain() {
+        let began = Instant::now();
+        for request in [&b""[..], REQUEST] {
+            let (connections, server) = connections();
+            let (mut client, tcp, peer) = connected().await;
+            let served = tokio::spawn(connections.serve(tcp, peer));
+            client.write_all(request).await.unwrap();
+            if !request.is_empty() {
+                client.read_u8().await.unwrap();
+            }
+            server.send(true).unwrap();
+            served.await.unwrap();
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "it took an end by idleness or age");
+    }
+
     /// Pings that a peer gets until the connection ends, ten at most. Time is the runtime's own.
     async fn pings(answers: bool) -> usize {
         let (connections, _server) = connections();
         let (mut peer, socket) = tokio::io::duplex(64 * 1024);
-        let calls = Calls::new(connections.metrics.clone());
+        let calls = Calls::new(connections.metrics.clone(), connections.draining.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let inner = connections.app.clone();
         let app = App { inner, peer: address, encrypted: None, calls };

@@ -15,7 +15,7 @@ use std::{
 
 use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -23,6 +23,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
+use tokio::sync::watch;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _, util::Oneshot};
 use tracing::Level;
@@ -99,13 +100,15 @@ struct Counts {
     begun: AtomicUsize,
     open: AtomicUsize,
     metrics: ConnectionMetrics,
+    /// Changes when the server drains, and never else.
+    draining: watch::Receiver<bool>,
 }
 
 impl Calls {
     /// None yet.
-    pub(super) fn new(metrics: ConnectionMetrics) -> Self {
+    pub(super) fn new(metrics: ConnectionMetrics, draining: watch::Receiver<bool>) -> Self {
         let (begun, open) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Counts { begun, open, metrics }))
+        Self(Arc::new(Counts { begun, open, metrics, draining }))
     }
 
     fn begin(&self) -> OpenCall {
@@ -122,6 +125,11 @@ impl Calls {
     /// How many there are.
     pub(super) fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
+    }
+
+    fn server_drains(&self) -> bool {
+        // An Err says that the server is gone.
+        self.0.draining.has_changed().unwrap_or(true)
     }
 }
 
@@ -189,8 +197,9 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
                 peer: self.peer,
             })
         });
+        let can_close = request.version() < Version::HTTP_2;
         let inner = self.inner.clone().oneshot(request.map(AxumBody::new));
-        AppFuture { inner, call: Some(self.calls.begin()), asked }
+        AppFuture { inner, call: Some(self.calls.begin()), can_close, asked }
     }
 }
 
@@ -208,6 +217,8 @@ pin_project! {
         #[pin]
         inner: F,
         call: Option<OpenCall>,
+        // Whether an answer can say that it is the connection's last: RFC 9112 section 9.6.
+        can_close: bool,
         // None if nobody reads the log that closely.
         asked: Option<Box<Asked>>,
     }
@@ -221,8 +232,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let mut response = ready!(this.inner.poll(cx))?;
         let call = this.call.take();
+        if *this.can_close && call.as_ref().is_some_and(|call| call.0.server_drains()) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         // A call that ends badly has a status of its own, and answers 200.
         let status = response.status();
         if let Some(OpenCall(calls)) = &call

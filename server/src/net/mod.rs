@@ -21,7 +21,7 @@ mod tls;
 
 use std::{
     future::{self, Future},
-    io,
+    io, iter,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -50,6 +50,9 @@ const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(1);
 /// the end of other connections can mend.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
+/// Connections that are taken from the system when the drain begins; more than any system lets wait.
+const MAX_WAITING: usize = 64 * 1024;
+
 /// Serves `app` on `listener` until `drain` resolves. From then on it accepts nothing more, and asks
 /// clients to call elsewhere: GOAWAY over HTTP/2 (RFC 9113 section 6.8), `connection: close` over
 /// HTTP/1.1. What is open at the drain deadline is ended by `end_calls`; whoever does not read that in
@@ -74,17 +77,20 @@ pub(crate) async fn serve(
     ));
     let mut open = JoinSet::new();
 
+    let begin = |open: &mut JoinSet<()>, (tcp, peer): (TcpStream, SocketAddr)| {
+        let Some(place) = place(&places, peer, metrics) else { return };
+        let serve = Arc::clone(&connections).serve(tcp, peer);
+        let opened = metrics.opened();
+        open.spawn(async move {
+            let _held = (place, opened);
+            serve.await;
+        });
+    };
+
     let accept = async {
         loop {
             tokio::select! {
-                (tcp, peer, place) = accept(&listener, &places, metrics) => {
-                    let serve = Arc::clone(&connections).serve(tcp, peer);
-                    let opened = metrics.opened();
-                    open.spawn(async move {
-                        let _held = (place, opened);
-                        serve.await;
-                    });
-                }
+                connection = accept(&listener) => begin(&mut open, connection),
                 // What has ended must be taken out of the set.
                 Some(_) = open.join_next() => {}
             }
@@ -101,8 +107,7 @@ pub(crate) async fn serve(
         () = renew_certificates => {}
         () = drain => {}
     }
-    // New connections are refused by the system from here on, rather than left waiting.
-    drop(listener);
+    waiting(listener).for_each(|connection| begin(&mut open, connection));
     // Nobody is left to be told if this fails.
     let _ = begin_drain.send(true);
     let all_ended = async |open: &mut JoinSet<()>| while open.join_next().await.is_some() {};
@@ -118,25 +123,11 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The next connection that there is a place for; those without are closed at once. There is nothing
-/// to tell them: what they speak is not known, and finding out is what must not be paid for.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Pool>,
-    metrics: &ConnectionMetrics,
-) -> (TcpStream, SocketAddr, Permit) {
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((tcp, peer)) => match Permit::take(places, Some(peer.ip())) {
-                Ok(place) => return (tcp, peer, place),
-                Err(full) => {
-                    tracing::debug!(%peer, "refused a connection: {full}");
-                    metrics.refused(match full {
-                        Full::Total { .. } => "max_connections",
-                        Full::PerAddress { .. } => "max_connections_per_address",
-                    });
-                }
-            },
+            Ok(connection) => return connection,
             // The client was gone before it was its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -144,5 +135,67 @@ async fn accept(
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
+    }
+}
+
+/// The connections that wait to be accepted; the system refuses those that come later. Those who made
+/// these were told that they are connected, and may have asked for something.
+fn waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    // It does not block, as tokio's does not. Whatever fails, there are no more to be had.
+    let listener = listener.into_std().ok();
+    let next = move || {
+        let (tcp, peer) = listener.as_ref()?.accept().ok()?;
+        tcp.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(tcp).ok()?, peer))
+    };
+    iter::from_fn(next).take(MAX_WAITING)
+}
+
+/// A place for a connection. One without is closed at once. There is nothing to tell it: what it speaks
+/// is not known, and finding out is what must not be paid for.
+fn place(places: &Arc<Pool>, peer: SocketAddr, metrics: &ConnectionMetrics) -> Option<Permit> {
+    Permit::take(places, Some(peer.ip()))
+        .inspect_err(|full| {
+            tracing::debug!(%peer, "refused a connection: {full}");
+            metrics.refused(match full {
+                Full::Total { .. } => "max_connections",
+                Full::PerAddress { .. } => "max_connections_per_address",
+            });
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::Response;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tonic::body::Body;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// These were once reset: the listener was closed over them.
+    #[tokio::test]
+    async fn what_waits_to_be_accepted_when_a_drain_begins_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            clients.push(client);
+        }
+        let app = service_fn(async |_| Ok(Response::new(Body::empty())));
+        let metrics = ConnectionMetrics::uncounted().unwrap();
+        let (config, drain) = (ServeConfig::default(), future::ready(()));
+        let served = tokio::spawn(async move {
+            serve(listener, app, &config, None, &metrics, drain, || {}).await
+        });
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        }
+        served.await.unwrap().unwrap();
     }
 }
