@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use futures_util::stream;
+use http::Version;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -58,8 +59,9 @@ impl api_server::Api for Api {
         request: Request<ApiRequest>,
     ) -> Result<Response<Self::getStreamStream>, Status> {
         let range = item_range(*request.get_ref())?;
+        let version = request.extensions().get().copied().unwrap_or(Version::HTTP_2);
         let mut response = Response::new(stream::empty());
-        response.extensions_mut().insert(RawBody::new(ItemFrames::new(&range)));
+        response.extensions_mut().insert(RawBody::new(ItemFrames::new(&range, version)));
         Ok(response)
     }
 }

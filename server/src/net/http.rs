@@ -34,7 +34,7 @@ use crate::{metrics::ConnectionMetrics, telemetry};
 /// How much of an answer a connection buffers, in bytes, beyond the chunk it takes last. A reader that
 /// stops reading costs about this much and some 20 KiB (hyper's own default is 408 KiB for HTTP/1.1,
 /// 400 KiB a stream for HTTP/2). For HTTP/1.1 it is the largest head of a request, too.
-const SEND_BUFFER_BYTES: usize = 24 * 1024;
+const SEND_BUFFER_BYTES: usize = 32 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
 const MAX_CONCURRENT_STREAMS: u32 = 200;

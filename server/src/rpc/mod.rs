@@ -136,6 +136,7 @@ where
         .map_response(|response: Response<Body>| response.map(batch::batched))
         .map_response(trailers::send)
         .map_response(raw_body::send)
+        .map_request(raw_body::tell_version)
         .map_request(move |request| arrival::in_time(request, limits.request_timeout))
         .map_request(move |request| envelope::guard(request, limits.message_bytes))
         .service(service);

@@ -1,6 +1,8 @@
 //! A streaming method that writes its answer's body itself. tonic encodes message by message, with an
 //! allocation or two and a poll for each; a method that sends millions can do better. It answers with
 //! an empty stream and puts a [`RawBody`] beside it; everything else, the layers included, is as ever.
+//! What is best written at a time depends on what carries it: the [`http::Version`] of the request is in
+//! its extensions.
 
 use std::{
     pin::Pin,
@@ -9,11 +11,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::answer::Given;
+use super::{answer::Given, methods::MethodKind};
 
 /// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
 pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static {
@@ -36,6 +38,16 @@ impl RawBody {
         let body = Body::new(CountedBody { messages, given: given.clone() });
         Self { body: Arc::new(Mutex::new(Some(body))), given }
     }
+}
+
+/// Tells a method that answers with a stream what carries it; tonic does not.
+pub(super) fn tell_version(mut request: Request<Body>) -> Request<Body> {
+    let kind = request.extensions().get::<MethodKind>();
+    if kind.is_some_and(|kind| kind.server_streaming) {
+        let version = request.version();
+        request.extensions_mut().insert(version);
+    }
+    request
 }
 
 /// Puts an answer's [`RawBody`] in its place.
