@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
-use super::{fault::Fault, headers, peer::Lease};
+use super::{credit::Credit, fault::Fault, headers, peer::Lease};
 use crate::rpc::{CONTENT_TYPE_PREFIX, trailers_of};
 
 /// Checks the head of an answer, and makes it fit for the client's side.
@@ -42,8 +42,7 @@ pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
 /// The body of an answer.
 pub(super) struct AnswerBody {
     stream: RecvStream,
-    /// Of the piece given last; its reader has taken it when it asks for the next.
-    unreleased_bytes: usize,
+    credit: Credit,
     has_status: bool,
     over: bool,
     lease: Lease,
@@ -66,8 +65,9 @@ impl AnswerBody {
         request: Request,
     ) -> Response<Body> {
         let has_status = answer.headers().contains_key(Status::GRPC_STATUS);
-        answer.map(|stream| {
-            Body::new(Self { stream, unreleased_bytes: 0, has_status, over: false, lease, request })
+        answer.map(|mut stream| {
+            let credit = Credit::new(stream.flow_control().clone());
+            Body::new(Self { stream, credit, has_status, over: false, lease, request })
         })
     }
 
@@ -93,15 +93,9 @@ impl http_body::Body for AnswerBody {
         if self.over {
             return Poll::Ready(None);
         }
-        let taken_bytes = std::mem::take(&mut self.unreleased_bytes);
-        if taken_bytes > 0 {
-            // An Err says that the stream is over; what is polled next says it too.
-            let _ = self.stream.flow_control().release_capacity(taken_bytes);
-        }
         let error = match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
-                self.unreleased_bytes = data.len();
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+                return Poll::Ready(Some(Ok(Frame::data(self.credit.lend(data)))));
             }
             Some(Err(error)) => Err(error),
             None => ready!(self.stream.poll_trailers(cx)),

@@ -16,12 +16,14 @@
 //! | `call` | one call on it, from head to head |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
 //! | `request_body`, `answer` | the bodies, one each way |
+//! | `credit` | how much of an answer may be on its way |
 //! | `metrics` | what there is to count of each address |
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod answer;
 mod call;
 mod connection;
+mod credit;
 mod fault;
 mod forwarded;
 mod headers;

@@ -1,0 +1,142 @@
+//! How much of an answer a backend may send ahead of the reader: RFC 9113 section 5.2.
+//!
+//! What a stream's window allows is all that is held of it, wherever it waits: in h2, or in the buffers
+//! of the client's connection. So a backend may send more when bytes have left for the client, not when
+//! the next ones are asked for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use h2::FlowControl;
+
+/// The credit of one stream. It is closed when this is dropped: h2 tells the backend that a stream is
+/// over when nothing refers to it any more, which must not wait for bytes that a reader leaves lying.
+pub(super) struct Credit(Arc<Account>);
+
+/// What is lent and given back on; None when it is closed.
+struct Account(Mutex<Option<FlowControl>>);
+
+/// Bytes that a backend may send anew once these are dropped.
+struct Lent {
+    data: Bytes,
+    account: Arc<Account>,
+}
+
+impl Credit {
+    pub(super) fn new(stream: FlowControl) -> Self {
+        Self(Arc::new(Account(Mutex::new(Some(stream)))))
+    }
+
+    /// The same bytes, which give their credit back when the last of them is dropped.
+    pub(super) fn lend(&self, data: Bytes) -> Bytes {
+        Bytes::from_owner(Lent { data, account: Arc::clone(&self.0) })
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.0.stream().take();
+    }
+}
+
+impl Account {
+    fn stream(&self) -> MutexGuard<'_, Option<FlowControl>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(stream) = &mut *self.account.stream() {
+            // An Err says that the stream is over.
+            let _ = stream.release_capacity(self.data.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use h2::{Reason, RecvStream, SendStream, client, server};
+    use http::{Request, Response};
+    use tokio::{io::duplex, time::timeout};
+
+    use super::*;
+
+    const WINDOW_BYTES: usize = 64 * 1024;
+
+    /// A stream over a pipe, from either end. Time is the runtime's own, which goes on only when nobody
+    /// has anything to do: what has not come by then does not come.
+    async fn stream() -> (SendStream<Bytes>, RecvStream) {
+        let (near, far) = duplex(1024 * 1024);
+        let accepted = tokio::spawn(async move {
+            let mut connection = server::handshake(far).await.unwrap();
+            let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+            tokio::spawn(async move { while connection.accept().await.is_some() {} });
+            respond.send_response(Response::new(()), false).unwrap()
+        });
+        let window = u32::try_from(WINDOW_BYTES).unwrap();
+        let mut builder = client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(4 * window);
+        let (mut sender, connection) = builder.handshake::<_, Bytes>(near).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::new(());
+        let (answer, _) = sender.send_request(request, true).unwrap();
+        (accepted.await.unwrap(), answer.await.unwrap().into_body())
+    }
+
+    /// Sends what the window allows, and says how much that was.
+    async fn send(backend: &mut SendStream<Bytes>) -> usize {
+        let mut sent = 0;
+        loop {
+            backend.reserve_capacity(WINDOW_BYTES);
+            let capacity = poll_fn(|cx| backend.poll_capacity(cx));
+            let Ok(capacity) = timeout(Duration::from_secs(1), capacity).await else { return sent };
+            let capacity = capacity.unwrap().unwrap();
+            backend.send_data(Bytes::from(vec![0; capacity]), false).unwrap();
+            sent += capacity;
+        }
+    }
+
+    async fn receive(answer: &mut RecvStream, credit: &Credit, bytes: usize) -> Vec<Bytes> {
+        let mut received = Vec::new();
+        while received.iter().map(Bytes::len).sum::<usize>() < bytes {
+            received.push(credit.lend(answer.data().await.unwrap().unwrap()));
+        }
+        received
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_sends_more_when_bytes_have_left_and_not_before() {
+        let (mut backend, mut answer) = stream().await;
+        let credit = Credit::new(answer.flow_control().clone());
+        assert_eq!(send(&mut backend).await, WINDOW_BYTES);
+        let mut held = receive(&mut answer, &credit, WINDOW_BYTES).await;
+        let part = held[0].slice(..1);
+        assert_eq!(send(&mut backend).await, 0, "all of it is still here");
+        held.clear();
+        assert_eq!(send(&mut backend).await, WINDOW_BYTES - 16 * 1024, "a byte keeps its frame");
+        drop(part);
+        receive(&mut answer, &credit, WINDOW_BYTES - 16 * 1024).await;
+        assert_eq!(send(&mut backend).await, WINDOW_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_dropped_is_cancelled_though_its_bytes_are_not_read() {
+        let (mut backend, mut answer) = stream().await;
+        let credit = Credit::new(answer.flow_control().clone());
+        send(&mut backend).await;
+        let held = receive(&mut answer, &credit, WINDOW_BYTES).await;
+        drop((answer, credit));
+        let reset = timeout(Duration::from_secs(1), poll_fn(|cx| backend.poll_reset(cx)));
+        assert_eq!(reset.await.expect("a reset").unwrap(), Reason::CANCEL);
+        drop(held);
+    }
+}
