@@ -8,11 +8,15 @@ use anyhow::{Context as _, Result};
 use crate::{
     client::{Caller, Wire},
     contract::Call,
-    envoy, memory,
+    envoy::{self, Windows},
+    memory,
     process::Server,
     report::{Row, Table},
     run::{self, Effort},
 };
+
+/// Streams that are tried beside those that stopped.
+const OTHERS: u32 = 20;
 
 /// What is compared.
 #[derive(Clone, Debug)]
@@ -30,22 +34,30 @@ pub async fn all(
     mut show: impl FnMut(&Table) -> Result<()>,
 ) -> Result<()> {
     let backend = Server::start(&mut run::runnel(&effort.runnel, Some("error,runnel=info")))?;
-    let start = || -> Result<Vec<(&'static str, Server)>> {
-        let envoy = envoy::start(&fronts.envoy, fronts.threads, backend.address())?;
+    let runnel = || {
         let mut runnel = run::runnel(&effort.runnel, Some("warn,runnel=info,runnel::rpc=warn"));
         with_backend(&mut runnel, &backend, fronts.threads);
-        Ok(vec![("Envoy", envoy), ("Runnel", Server::start(&mut runnel)?)])
+        anyhow::Ok(("Runnel", Server::start(&mut runnel)?))
     };
-    show(&idle(&start()?).await?)?;
+    let envoy = |name, windows| {
+        let address = backend.address();
+        anyhow::Ok((name, envoy::start(&fronts.envoy, fronts.threads, windows, address)?))
+    };
+    let two = || anyhow::Ok(vec![envoy("Envoy", Windows::Envoys)?, runnel()?]);
+    let three = || {
+        let third = envoy("Envoy, Runnel's windows", Windows::Runnels)?;
+        anyhow::Ok(vec![envoy("Envoy", Windows::Envoys)?, third, runnel()?])
+    };
+    show(&idle(&two()?).await?)?;
     for (name, call) in [("getAll(10)", Call::get_all()), ("sayHello", Call::say_hello())] {
         for wire in [Wire::WebHttp1, Wire::WebText, Wire::Grpc] {
-            show(&run::unary_of(start()?, effort, name, &call, wire).await?)?;
+            show(&run::unary_of(two()?, effort, name, &call, wire).await?)?;
         }
     }
     for wire in [Wire::WebHttp1, Wire::WebText, Wire::Grpc] {
-        show(&run::streams_of(start()?, effort, wire).await?)?;
+        show(&run::streams_of(three()?, effort, wire).await?)?;
     }
-    show(&run::memory_of(&start, effort, memory::Stall::Http1).await?)
+    show(&run::memory_of(three, effort, memory::Stall::Http1, OTHERS).await?)
 }
 
 fn with_backend(runnel: &mut Command, backend: &Server, threads: usize) {

@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     client::{Caller, Sender, Wire},
     contract::Call,
+    process::Server,
     tls::Tls,
 };
 
@@ -47,6 +48,10 @@ const SLOW_INTERVAL: Duration = Duration::from_secs(1);
 const STALL_DEADLINE: Duration = Duration::from_mins(1);
 const READING_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_READINGS: u32 = 60;
+
+/// How long another stream is, and how long it may take; it takes milliseconds, or for ever.
+const OTHER_ITEMS: i32 = 10_000;
+const OTHER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How a reader stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +208,39 @@ async fn read_a_little(
         body.frame().await.context("an endless stream ended")??;
     }
     pending().await
+}
+
+/// How many of some `others`, new streams that everybody reads, stand still.
+pub async fn stuck(address: SocketAddr, wire: Wire, others: u32) -> Result<u32> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..others {
+        tasks.spawn(async move {
+            let call = Call::get_stream(OTHER_ITEMS);
+            let read = async { Caller::connect(address, wire).await?.call(&call).await };
+            match timeout(OTHER_DEADLINE, read).await {
+                Ok(read) => read.map(|()| 0),
+                Err(_) => anyhow::Ok(1),
+            }
+        });
+    }
+    let mut stuck = 0;
+    while let Some(other) = tasks.join_next().await {
+        stuck += other??;
+    }
+    Ok(stuck)
+}
+
+/// Returns once a server does nothing more for readers that have stopped. What it sends them goes into
+/// the system's memory first, and fills its own only when that is full.
+pub async fn at_rest(server: &Server) -> Result<()> {
+    for _ in 0..MAX_READINGS {
+        let before = server.cpu()?;
+        sleep(READING_INTERVAL).await;
+        if server.cpu_since(before)? <= READING_INTERVAL / 50 {
+            return Ok(());
+        }
+    }
+    bail!("the server still works after {MAX_READINGS} readings")
 }
 
 /// What `read` says once it has stopped changing: two readings in a row that agree within 1%.

@@ -44,7 +44,8 @@ impl Table {
         for (position, row) in self.rows.iter().enumerate() {
             let mut line = vec![row.server.to_owned()];
             for index in 0..self.measures.len() {
-                let ratios = row.measure(index).zip(base.measure(index)).map(|(is, of)| is / of);
+                let pairs = row.measure(index).zip(base.measure(index));
+                let ratios = pairs.filter(|(_, of)| *of != 0.0).map(|(is, of)| is / of);
                 line.push(if position == 0 { "1".into() } else { summary(ratios, 2) });
             }
             for (index, (_, decimals)) in self.measures.iter().enumerate() {
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_the_median_and_the_range() {
-        assert_eq!(summary([].into_iter(), 1), "–");
+        assert_eq!(summary([].into_iter(), 1), "–", "of a ratio to nothing, say");
         assert_eq!(summary([2.0].into_iter(), 1), "2.0");
         assert_eq!(summary([4.0, 1.0].into_iter(), 1), "2.5 (1.0–4.0)");
         assert_eq!(summary([3.0, 9.0, 1.0].into_iter(), 0), "3 (1–9)");

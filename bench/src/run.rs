@@ -189,14 +189,16 @@ pub(crate) async fn unary_of(
 /// How much a server grows for each reader that stops reading.
 async fn memory(effort: &Effort, stall: Stall) -> Result<Table> {
     let contenders = [Contender::Runnel, Contender::Tonic, Contender::TonicUnpausing];
-    memory_of(|| start(&contenders, effort), effort, stall).await
+    memory_of(|| start(&contenders, effort), effort, stall, 0).await
 }
 
-/// The same of the servers that `start` gives.
+/// The same of the servers that `start` gives; and how many of the `others` stand still, streams that
+/// are begun beside the stopped ones, if there are any.
 pub(crate) async fn memory_of(
     start: impl Fn() -> Result<Vec<(&'static str, Server)>>,
     effort: &Effort,
     stall: Stall,
+    others: u32,
 ) -> Result<Table> {
     let mut rows: Vec<Row> = Vec::new();
     for _ in 0..effort.memory_rounds {
@@ -209,21 +211,29 @@ pub(crate) async fn memory_of(
             caller.call(&Call::get_all()).await?;
             let before = server.resident_bytes()?;
             let stalled = memory::stall(server.address(), None, stall, effort.readers).await?;
+            memory::at_rest(&server).await?;
             let after = memory::settled(|| server.resident_bytes()).await?;
+            let stuck = memory::stuck(server.address(), stall.wire(), others).await?;
             drop(stalled);
             let kib = u32::try_from(after.saturating_sub(before) / 1024)?;
-            rows[index].rounds.push(vec![f64::from(kib) / f64::from(effort.readers)]);
+            let mut round = vec![f64::from(kib) / f64::from(effort.readers)];
+            if others > 0 {
+                round.push(100.0 * f64::from(stuck) / f64::from(others));
+            }
+            rows[index].rounds.push(round);
         }
     }
-    Ok(Table {
-        title: format!(
-            "{} readers of an endless stream stop, {}: server memory for each",
-            effort.readers,
-            stall.name()
-        ),
-        measures: vec![("KiB", 0)],
-        rows,
-    })
+    let mut title = format!(
+        "{} readers of an endless stream stop, {}: server memory for each",
+        effort.readers,
+        stall.name()
+    );
+    let mut measures = vec![("KiB", 0)];
+    if others > 0 {
+        title.push_str(", and how many in a hundred others get stuck with them");
+        measures.push(("stuck", 0));
+    }
+    Ok(Table { title, measures, rows })
 }
 
 /// Everything, each table as soon as it is there.
