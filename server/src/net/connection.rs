@@ -1,11 +1,13 @@
 //! One connection's life: what it speaks, how long it may be idle, how old it may grow, its end.
 
 use std::{
+    future::poll_fn,
     hash::{BuildHasher as _, RandomState},
     io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
+    task::Context,
     time::Duration,
 };
 
@@ -122,6 +124,7 @@ impl<S: Answers> Connections<S> {
     }
 
     async fn speak(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
+        let outlet = socket.outlet();
         let spoken = tokio::select! {
             spoken = timeout(self.handshake_timeout, self.handshake(socket)) => spoken??,
             // It has asked for nothing.
@@ -131,9 +134,14 @@ impl<S: Answers> Connections<S> {
             let calls = Calls::new(self.metrics.clone(), self.draining.clone());
             App { inner: self.app.clone(), peer, encrypted, calls }
         };
+        let (Spoken::Plain(_, version) | Spoken::Tls(_, version)) = spoken;
+        if version == Version::Http2 {
+            outlet.gather();
+        }
+        let give = |cx: &mut Context<'_>| outlet.poll_give(cx);
         let served = match spoken {
-            Spoken::Plain(socket, version) => self.http(socket, version, app(None)).await,
-            Spoken::Tls(stream, version) => self.http(stream, version, app(Some(Encrypted))).await,
+            Spoken::Plain(socket, _) => self.http(socket, version, app(None), give).await,
+            Spoken::Tls(stream, _) => self.http(stream, version, app(Some(Encrypted)), give).await,
         };
         served.map_err(|error| {
             if let Some(status) = http::answered(&error) {
@@ -166,7 +174,14 @@ impl<S: Answers> Connections<S> {
         Ok(Spoken::Tls(Box::new(stream), version))
     }
 
-    async fn http<I>(&self, io: I, version: Version, app: App<S>) -> hyper::Result<()>
+    /// Speaks HTTP over `io`. Each time when all has been done that could be, `give` is called.
+    async fn http<I>(
+        &self,
+        io: I,
+        version: Version,
+        app: App<S>,
+        give: impl FnMut(&mut Context<'_>),
+    ) -> hyper::Result<()>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -176,12 +191,12 @@ impl<S: Answers> Connections<S> {
         match version {
             Version::Http1 => {
                 let connection = Box::pin(self.http1.serve_connection(io, app));
-                self.keep(connection, &calls, self.drained_for_a_while()).await
+                self.keep(connection, give, &calls, self.drained_for_a_while()).await
             }
             // GOAWAY says which calls it comes too late for, so it may come at once.
             Version::Http2 => {
                 let connection = Box::pin(self.http2.serve_connection(io, app));
-                self.keep(connection, &calls, self.drained()).await
+                self.keep(connection, give, &calls, self.drained()).await
             }
         }
     }
@@ -192,12 +207,18 @@ impl<S: Answers> Connections<S> {
     async fn keep<C>(
         &self,
         mut connection: Pin<Box<C>>,
+        mut give: impl FnMut(&mut Context<'_>),
         calls: &Calls,
         drained: impl Future<Output = ()>,
     ) -> Result<(), C::Error>
     where
         C: GracefulConnection,
     {
+        let mut poll = |connection: Pin<&mut C>, cx: &mut Context<'_>| {
+            let polled = connection.poll(cx);
+            give(cx);
+            polled
+        };
         let reason_to_go = async {
             tokio::select! {
                 () = drained => {}
@@ -207,12 +228,12 @@ impl<S: Answers> Connections<S> {
         };
         tokio::select! {
             biased;
-            ended = &mut connection => return ended,
+            ended = poll_fn(|cx| poll(connection.as_mut(), cx)) => return ended,
             () = reason_to_go => connection.as_mut().graceful_shutdown(),
         }
         tokio::select! {
             biased;
-            ended = connection => ended,
+            ended = poll_fn(|cx| poll(connection.as_mut(), cx)) => ended,
             () = idle(calls, self.idle_timeout) => Ok(()),
         }
     }
@@ -378,7 +399,9 @@ mod tests {
         let inner = connections.app.clone();
         let app = App { inner, peer: address, encrypted: None, calls };
         let served =
-            tokio::spawn(async move { connections.http(socket, Version::Http2, app).await });
+            tokio::spawn(
+                async move { connections.http(socket, Version::Http2, app, |_| {}).await },
+            );
         // No settings.
         let beginning = [HTTP2_PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
         peer.write_all(&beginning).await.unwrap();

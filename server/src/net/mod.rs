@@ -6,6 +6,7 @@
 //! | `connection` | one connection's life: what it speaks, its age, its end |
 //! | `http` | what hyper is told, and who counts the calls of a connection |
 //! | `socket` | TCP, its options, and a close that loses nothing |
+//! | `gather` | large writes over HTTP/2 |
 //! | `tls` | encryption of the public port |
 //! | `any_certificate` | the client's side, for the health check alone |
 //!
@@ -15,6 +16,7 @@
 
 mod any_certificate;
 mod connection;
+mod gather;
 mod http;
 mod socket;
 mod tls;

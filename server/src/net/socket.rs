@@ -1,19 +1,24 @@
-//! A connection's socket: its options, what it was found to say first, and a close that loses nothing.
+//! A connection's socket: its options, what it was found to say first, how much is written at a time, and
+//! a close that loses nothing.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     sync::oneshot,
     time::timeout,
 };
+
+use super::gather::Gather;
 
 /// How much of what was written the kernel may hold without having sent it, in bytes. Its own default
 /// lets a reader that has stopped reading cost megabytes; this takes no speed.
@@ -37,8 +42,7 @@ pub(super) const HEAD_BYTES: usize = 24;
 /// A socket that is lent to whoever speaks over it, and comes back when they drop it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// None when it was given back.
-    tcp: Option<TcpStream>,
+    wire: Arc<Mutex<Wire>>,
     /// What was read to find out what the client speaks, and is still to be read.
     head: [u8; HEAD_BYTES],
     head_read: usize,
@@ -46,12 +50,65 @@ pub(super) struct Socket {
     owner: Option<oneshot::Sender<TcpStream>>,
 }
 
+/// The part of a socket that whoever drives the connection has a hand in, too.
+#[derive(Debug)]
+struct Wire {
+    /// None when it was given back.
+    tcp: Option<TcpStream>,
+    /// What waits for the end of a poll; None if nothing is to.
+    gather: Option<Gather>,
+}
+
+impl Wire {
+    /// The socket, and what waits for it.
+    fn parts(&mut self) -> io::Result<(Pin<&mut TcpStream>, Option<&mut Gather>)> {
+        let tcp = self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok((Pin::new(tcp), self.gather.as_mut()))
+    }
+
+    fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.parts()? {
+            (tcp, Some(gather)) => gather.poll_give(cx, tcp),
+            (_, None) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Decides when what is written to a socket goes out.
+#[derive(Clone, Debug)]
+pub(super) struct Outlet(Arc<Mutex<Wire>>);
+
+impl Outlet {
+    /// From now on what is written waits for [`Self::poll_give`], which whoever polls the connection is
+    /// to call after each time.
+    pub(super) fn gather(&self) {
+        lock(&self.0).gather.get_or_insert_default();
+    }
+
+    /// Gives to the system what waits, as far as it takes it; for the rest the task is woken.
+    pub(super) fn poll_give(&self, cx: &mut Context<'_>) {
+        // If it fails, so will the connection's next read.
+        let _ = lock(&self.0).poll_give(cx);
+    }
+}
+
+/// A connection is one task, so nobody waits here, and nothing that is done under it panics.
+fn lock(wire: &Mutex<Wire>) -> MutexGuard<'_, Wire> {
+    wire.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Socket {
     /// Lends a socket; it comes back through what is received.
     pub(super) fn lend(tcp: TcpStream) -> (Self, oneshot::Receiver<TcpStream>) {
         let (owner, given_back) = oneshot::channel();
         let (head, owner) = ([0; HEAD_BYTES], Some(owner));
-        (Self { tcp: Some(tcp), head, head_read: 0, head_bytes: 0, owner }, given_back)
+        let wire = Arc::new(Mutex::new(Wire { tcp: Some(tcp), gather: None }));
+        (Self { wire, head, head_read: 0, head_bytes: 0, owner }, given_back)
+    }
+
+    /// What decides when that which is written goes out.
+    pub(super) fn outlet(&self) -> Outlet {
+        Outlet(Arc::clone(&self.wire))
     }
 
     /// Reads on until `is_enough` of the beginning, it is as long as it may be, or the client ends.
@@ -61,23 +118,23 @@ impl Socket {
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> io::Result<&[u8]> {
         while self.head_bytes < HEAD_BYTES && !is_enough(&self.head[..self.head_bytes]) {
-            let tcp = self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            match tcp.read(&mut self.head[self.head_bytes..]).await? {
+            let mut rest = ReadBuf::new(&mut self.head[self.head_bytes..]);
+            poll_fn(|cx| lock(&self.wire).parts()?.0.poll_read(cx, &mut rest)).await?;
+            match rest.filled().len() {
                 0 => break,
                 read => self.head_bytes += read,
             }
         }
         Ok(&self.head[..self.head_bytes])
     }
-
-    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        Ok(Pin::new(self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?))
-    }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let (Some(tcp), Some(owner)) = (self.tcp.take(), self.owner.take()) {
+        let mut wire = lock(&self.wire);
+        // A connection that failed may have said why, and not have been polled again.
+        let _ = wire.poll_give(&mut Context::from_waker(Waker::noop()));
+        if let (Some(tcp), Some(owner)) = (wire.tcp.take(), self.owner.take()) {
             // An Err says that the connection was cut off; then it closes here.
             let _ = owner.send(tcp);
         }
@@ -96,37 +153,43 @@ impl AsyncRead for Socket {
             self.head_read += read;
             return Poll::Ready(Ok(()));
         }
-        self.tcp()?.poll_read(cx, buffer)
+        lock(&self.wire).parts()?.0.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write(cx, bytes)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write_vectored(cx, slices)
+        match lock(&self.wire).parts()? {
+            (tcp, Some(gather)) => gather.poll_take(cx, slices, tcp),
+            (tcp, None) => tcp.poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_flush(cx)
+    /// The system flushes by itself, and what is gathered does not go out yet.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = lock(&self.wire);
+        ready!(wire.poll_give(cx))?;
+        wire.parts()?.0.poll_shutdown(cx)
     }
 }
 
