@@ -25,14 +25,14 @@ use crate::{items::ItemRange, rpc::raw_body::Messages};
 const HTTP1_CHUNK_BYTES: usize = 8 * 1024 - MARGIN_BYTES;
 
 /// How much is given at a time over HTTP/2, in bytes: the largest frame that every peer takes (RFC 9113
-/// section 4.2). Each frame is a write of its own.
+/// section 4.2). What is larger would be cut, and what is smaller costs as much.
 const HTTP2_CHUNK_BYTES: usize = 16 * 1024;
 
 /// What is left free before a chunk, in bytes: a cache line. Some allocators align memory of this size to
 /// pages, and out of such the kernel copies half as fast.
 const MARGIN_BYTES: usize = 64;
 
-/// How many chunks a connection may hold without new ones being forgotten.
+/// The most chunks that are kept in mind: as many as a connection holds at once, and one.
 const MAX_HELD: usize = 6;
 
 /// The width of every copy, in bytes. The longest frame has 28: prefix, id and "name 2147483647".

@@ -337,8 +337,7 @@ mod tests {
     }
 
     /// The server drains when a connection was made and has had that many answers, and is then asked
-    /// once more. Such a call once
-    /// got no answer, and a proxy does not ask again.
+    /// once more. Such a call got no answer once, and a proxy does not ask again.
     async fn asked_when_the_server_drains(answered_before: usize) -> String {
         let (connections, server) = connections();
         let mut connections = Arc::into_inner(connections).unwrap();
