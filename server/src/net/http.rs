@@ -31,10 +31,13 @@ use tracing::Level;
 use super::connection::Encrypted;
 use crate::{metrics::ConnectionMetrics, telemetry};
 
-/// How much of an answer a connection buffers, in bytes, beyond the chunk it takes last. A reader that
-/// stops reading costs about this much and some 20 KiB (hyper's own default is 408 KiB for HTTP/1.1,
-/// 400 KiB a stream for HTTP/2). For HTTP/1.1 it is the largest head of a request, too.
-const SEND_BUFFER_BYTES: usize = 32 * 1024;
+/// How much of an answer a connection over HTTP/1.1 buffers, in bytes, beyond the chunk it takes last. A
+/// reader that stops reading costs about this much and some 30 KiB (hyper's own default is 408 KiB). It
+/// is the largest head of a request, too.
+const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
+
+/// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
+const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
@@ -63,7 +66,7 @@ pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
     http1
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .max_buf_size(SEND_BUFFER_BYTES);
+        .max_buf_size(HTTP1_BUFFER_BYTES);
     http1
 }
 
@@ -76,7 +79,7 @@ pub(super) fn http2() -> http2::Builder<TokioExecutor> {
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_send_buf_size(HTTP2_BUFFER_BYTES)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     http2
