@@ -150,11 +150,9 @@ struct Chunks {
 
 impl Chunks {
     fn take(&mut self, bytes: usize) -> BytesMut {
-        let oldest = self.given.front();
-        let was_sent = oldest.is_some_and(Bytes::is_unique);
-        let sent =
-            if was_sent || self.given.len() == MAX_HELD { self.given.pop_front() } else { None };
-        let mut chunk = sent.and_then(|sent| sent.try_into_mut().ok()).unwrap_or_else(|| {
+        let is_full = self.given.len() == MAX_HELD;
+        let oldest = self.given.pop_front_if(|oldest| is_full || oldest.is_unique());
+        let mut chunk = oldest.and_then(|sent| sent.try_into_mut().ok()).unwrap_or_else(|| {
             let mut fresh = BytesMut::with_capacity(MARGIN_BYTES + bytes);
             fresh.resize(MARGIN_BYTES, 0);
             fresh.advance(MARGIN_BYTES);

@@ -2,11 +2,18 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items};
 use runnel_tests::{
     server::TestServer,
     wire::{self, PROTOCOLS, Protocol, call, frame},
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
 };
 use tonic::Code;
 
@@ -33,6 +40,42 @@ async fn every_rpc_answers_on_every_protocol() {
         assert_eq!(answer.decode::<Item>(), all.items, "{protocol:?}");
     }
     server.stop().await;
+}
+
+/// Over HTTP/1.1 four chunks make a write, over HTTP/2 a chunk is a frame; what carries a stream must
+/// reach the method for it.
+#[tokio::test]
+async fn a_stream_is_cut_to_what_carries_it() {
+    const FRAME_BYTES: usize = 16 * 1024;
+    let server = TestServer::start().await;
+    let body = request(100_000, 0);
+    let head = format!(
+        "POST /api.Api/getStream HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = BufReader::new(TcpStream::connect(server.address()).await.unwrap());
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert!(stream.read_line(&mut line).await.unwrap() > 0, "the head breaks off");
+    }
+    line.clear();
+    stream.read_line(&mut line).await.unwrap();
+    let over_http1 = usize::from_str_radix(line.trim(), 16).unwrap();
+    assert!(4 * over_http1 > 40 * 1024 && 3 * over_http1 < 32 * 1024, "{over_http1}");
+
+    let io = TokioIo::new(TcpStream::connect(server.address()).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(format!("{}/api.Api/getStream", server.url()))
+        .header(header::CONTENT_TYPE, "application/grpc-web")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let mut answer = sender.send_request(request).await.unwrap().into_body();
+    let frame = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(frame.len() <= FRAME_BYTES && frame.len() > FRAME_BYTES - 32, "{}", frame.len());
 }
 
 /// The bytes themselves, from the specification: message frames, then a trailer frame.

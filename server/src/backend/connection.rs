@@ -30,8 +30,7 @@ use tokio::{
 use super::{fault::Fault, target::Target};
 
 /// How much of an answer may be on its way to a reader that does not read: for each stream that
-/// stands still, this is what it costs. With half as much, backend and front wait for each other, and a
-/// stream costs half as much processor time again; twice as much gains little.
+/// stands still, this is what it costs. With half as much, backend and front mostly wait for each other.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 
 /// All that HTTP/2 allows. The streams of many clients share a connection, and with a smaller window

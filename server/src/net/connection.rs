@@ -1,4 +1,4 @@
-//! One connection's life: what it speaks, how long it may be idle, how old it may grow, its end.
+//! One connection's life: how long it may be idle, how old it may grow, its end.
 
 use std::{
     future::poll_fn,
@@ -11,64 +11,34 @@ use std::{
     time::Duration,
 };
 
-use ::http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::graceful::GracefulConnection,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+use tokio_rustls::rustls::ServerConfig;
 
 use super::{
+    handshake::{self, Transport, Version},
     http::{self, Answers, App, Calls},
     socket::{self, Socket},
 };
 use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
-
-/// How every HTTP/2 connection begins: RFC 9113 section 3.4.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How every TLS connection begins, with a record of this type: RFC 8446 section 5.1.
-const TLS_HANDSHAKE: u8 = 22;
-
-/// What a client hears that asks for `http://` where `https://` is spoken. A gRPC client shows it, too.
-const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    content-type: text/plain; charset=utf-8\r\n\
-    content-length: 57\r\n\
-    connection: close\r\n\r\n\
-    This port speaks TLS. Ask for https://, not for http://.\n";
 
 /// How long a connection on which no call is open may still begin one when the server drains. What a
 /// client asked just before it could know of the drain is on its way, and a proxy does not ask a second
 /// time (RFC 9110 section 9.2.2): it is answered, and the answer says that it was the connection's last.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
-/// How much of an answer TLS may hold, in bytes: a record (RFC 8446 section 5.1) and what is around it.
-/// What is left waits in hyper's buffer, whose size is known. The library's default is 64 KiB.
-const TLS_BUFFER_BYTES: usize = 17 * 1024;
-
 /// Found in the extensions of a request that came over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encrypted;
-
-/// The version of HTTP that a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    Http1,
-    Http2,
-}
-
-/// What a connection speaks.
-enum Spoken {
-    Plain(Socket, Version),
-    Tls(Box<TlsStream<Socket>>, Version),
-}
 
 /// What the connections of a server have in common.
 #[derive(Debug)]
@@ -125,8 +95,9 @@ impl<S: Answers> Connections<S> {
 
     async fn speak(&self, socket: Socket, peer: SocketAddr) -> io::Result<()> {
         let outlet = socket.outlet();
-        let spoken = tokio::select! {
-            spoken = timeout(self.handshake_timeout, self.handshake(socket)) => spoken??,
+        let handshake = timeout(self.handshake_timeout, self.handshake(socket));
+        let (transport, version) = tokio::select! {
+            spoken = handshake => spoken??,
             // It has asked for nothing.
             () = self.drained_for_a_while() => return Ok(()),
         };
@@ -134,14 +105,13 @@ impl<S: Answers> Connections<S> {
             let calls = Calls::new(self.metrics.clone(), self.draining.clone());
             App { inner: self.app.clone(), peer, encrypted, calls }
         };
-        let (Spoken::Plain(_, version) | Spoken::Tls(_, version)) = spoken;
         if version == Version::Http2 {
             outlet.gather();
         }
         let give = |cx: &mut Context<'_>| outlet.poll_give(cx);
-        let served = match spoken {
-            Spoken::Plain(socket, _) => self.http(socket, version, app(None), give).await,
-            Spoken::Tls(stream, _) => self.http(stream, version, app(Some(Encrypted)), give).await,
+        let served = match transport {
+            Transport::Plain(socket) => self.http(socket, version, app(None), give).await,
+            Transport::Tls(stream) => self.http(stream, version, app(Some(Encrypted)), give).await,
         };
         served.map_err(|error| {
             if let Some(status) = http::answered(&error) {
@@ -151,27 +121,14 @@ impl<S: Answers> Connections<S> {
         })
     }
 
-    /// Finds out what the client speaks.
-    async fn handshake(&self, mut socket: Socket) -> io::Result<Spoken> {
-        let Some(tls) = &self.tls else {
-            let head = socket.read_head(|head| !HTTP2_PREFACE.starts_with(head)).await?;
-            let version = if head == HTTP2_PREFACE { Version::Http2 } else { Version::Http1 };
-            return Ok(Spoken::Plain(socket, version));
-        };
-        if socket.read_head(|head| !head.is_empty()).await?.first() != Some(&TLS_HANDSHAKE) {
-            self.metrics.answered_http_error(StatusCode::BAD_REQUEST);
-            socket.write_all(NOT_TLS).await?;
-            return Err(io::Error::other("it does not speak TLS"));
+    async fn handshake(&self, socket: Socket) -> io::Result<(Transport, Version)> {
+        match &self.tls {
+            None => handshake::plain(socket).await,
+            Some(tls) => {
+                let config = Arc::clone(&tls.borrow());
+                handshake::tls(socket, config, &self.metrics).await
+            }
         }
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
-        // In a box, or every connection without TLS would be as large.
-        let stream = Box::pin(acceptor.accept_with(socket, |tls| {
-            tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
-        }));
-        let stream = stream.await?;
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-        Ok(Spoken::Tls(Box::new(stream), version))
     }
 
     /// Speaks HTTP over `io`. Each time when all has been done that could be, `give` is called.
@@ -276,11 +233,15 @@ fn with_jitter(age: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use ::http::Response;
-    use tokio::{io::AsyncReadExt as _, net::TcpListener, time::Instant};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        time::Instant,
+    };
     use tonic::body::Body;
     use tower::service_fn;
 
-    use super::*;
+    use super::{super::handshake::HTTP2_PREFACE, *};
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -374,9 +335,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_asks_for_nothing_does_not_hold_up_a_drain() {
-        let began = Instant::now();
         for request in [&b""[..], REQUEST] {
+            let began = Instant::now();
             let (connections, server) = connections();
+            let other_end = connections.handshake_timeout;
             let (mut client, tcp, peer) = connected().await;
             let served = tokio::spawn(connections.serve(tcp, peer));
             client.write_all(request).await.unwrap();
@@ -385,8 +347,8 @@ mod tests {
             }
             server.send(true).unwrap();
             served.await.unwrap();
+            assert!(began.elapsed() < other_end, "silence, idleness or age ended it");
         }
-        assert!(began.elapsed() < Duration::from_mins(1), "it took an end by idleness or age");
     }
 
     /// Pings that a peer gets until the connection ends, ten at most. Time is the runtime's own.

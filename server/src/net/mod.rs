@@ -3,7 +3,8 @@
 //! | room | what it does |
 //! |---|---|
 //! | this one | accepts, refuses what is over the bounds, drains |
-//! | `connection` | one connection's life: what it speaks, its age, its end |
+//! | `handshake` | what a client speaks |
+//! | `connection` | one connection's life: its age, its end |
 //! | `http` | what hyper is told, and who counts the calls of a connection |
 //! | `socket` | TCP, its options, and a close that loses nothing |
 //! | `gather` | large writes over HTTP/2 |
@@ -17,6 +18,7 @@
 mod any_certificate;
 mod connection;
 mod gather;
+mod handshake;
 mod http;
 mod socket;
 mod tls;

@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -75,14 +75,14 @@ impl Wire {
 }
 
 /// Decides when what is written to a socket goes out.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Outlet(Arc<Mutex<Wire>>);
 
 impl Outlet {
     /// From now on what is written waits for [`Self::poll_give`], which whoever polls the connection is
     /// to call after each time.
     pub(super) fn gather(&self) {
-        lock(&self.0).gather.get_or_insert_default();
+        lock(&self.0).gather = Some(Gather::default());
     }
 
     /// Gives to the system what waits, as far as it takes it; for the rest the task is woken.
@@ -131,10 +131,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let mut wire = lock(&self.wire);
-        // A connection that failed may have said why, and not have been polled again.
-        let _ = wire.poll_give(&mut Context::from_waker(Waker::noop()));
-        if let (Some(tcp), Some(owner)) = (wire.tcp.take(), self.owner.take()) {
+        if let (Some(tcp), Some(owner)) = (lock(&self.wire).tcp.take(), self.owner.take()) {
             // An Err says that the connection was cut off; then it closes here.
             let _ = owner.send(tcp);
         }
