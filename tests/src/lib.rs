@@ -1,5 +1,5 @@
 //! What the tests stand on: the production server in this process ([`server`]), the release binary as
-//! a child ([`binary`]), calls framed by hand ([`wire`]), Python peers ([`python`]), a real browser
+//! a child ([`binary`]), calls framed by hand ([`wire`]), peers in Python ([`python`]) and Go ([`go`]), a real browser
 //! ([`browser`], [`page`]) and a reader of metrics ([`metrics`]). [`waiting`] answers the contract so slowly that
 //! one can watch a call end, [`fault_proxy`] breaks the connections that pass through it, and [`nginx`] is a
 //! proxy that means well.
@@ -16,6 +16,7 @@
 pub mod binary;
 pub mod browser;
 pub mod fault_proxy;
+pub mod go;
 pub mod http2;
 pub mod metrics;
 pub mod nginx;

@@ -63,7 +63,7 @@ enum Command {
         #[arg(long, value_name = "TRIPLE")]
         target: Option<String>,
     },
-    /// Run every test, those in a browser and against Python's grpcio included.
+    /// Run every test, those in a browser and against Python's and Go's gRPC included.
     ///
     /// Builds the page and the release server first, because that is what the tests drive. Ends
     /// with a line that says how many tests passed and failed.
@@ -71,9 +71,9 @@ enum Command {
         cargo xtask test\n  \
         cargo xtask test -- -p runnel-tests\n  \
         cargo xtask test -- -p runnel-tests browser -- --nocapture\n\n\
-        Without Chromium, chromedriver, nginx or Python 3 it says what to install; on Debian, as \
-        root, it installs them. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER, RUNNEL_NGINX and \
-        RUNNEL_PYTHON, when set, are used as they are.")]
+        Without Chromium, chromedriver, nginx, Python 3 or Go it says what to install; on Debian, as \
+        root, it installs all but Go. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER, RUNNEL_NGINX, \
+        RUNNEL_PYTHON and RUNNEL_GO_BACKENDS, when set, are used as they are.")]
     Test {
         /// Arguments for `cargo test`, in place of `--workspace` if they choose packages.
         #[arg(last = true, value_name = "CARGO TEST ARGS", allow_hyphen_values = true)]

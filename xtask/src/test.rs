@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     browser::Browser,
     build, nginx, python,
-    tools::{self, Tools},
+    tools::{self, Tools, go},
     workspace::{Workspace, step},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
     let browser = Browser::ensure(workspace)?;
     let nginx = nginx::ensure(workspace)?;
     let python = python::ensure(workspace)?;
+    let go_backends = go::ensure_test_backends(workspace)?;
     let tools = Tools::ensure(workspace)?;
     let binary = build(workspace, &tools, None)?;
 
@@ -43,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
             .env("RUNNEL_BIN", &binary)
             .env("RUNNEL_NGINX", &nginx)
             .env("RUNNEL_PYTHON", &python)
+            .env("RUNNEL_GO_BACKENDS", &go_backends)
             .env("RUNNEL_CHROMIUM", &browser.chromium)
             .env("RUNNEL_CHROMEDRIVER", &browser.chromedriver)
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", &wasm_runner)

@@ -6,7 +6,15 @@ use std::{env, fs, path::PathBuf};
 use anyhow::{Context as _, Result, bail};
 use xshell::{Shell, cmd};
 
-use crate::workspace::{Workspace, run_tool, step, which};
+use crate::workspace::{Workspace, given, run_tool, step, which};
+
+/// The backends in Go that tests are in front of: what `RUNNEL_GO_BACKENDS` names, or built here.
+pub(crate) fn ensure_test_backends(workspace: &Workspace) -> Result<PathBuf> {
+    match given("RUNNEL_GO_BACKENDS") {
+        Some(program) => Ok(program),
+        None => Go::find(workspace)?.test_backends(),
+    }
+}
 
 /// A `go` command that runs.
 pub(crate) struct Go<'a> {
@@ -58,6 +66,17 @@ impl<'a> Go<'a> {
         let answer: serde_json::Value = serde_json::from_str(&json)?;
         let folder = answer["Dir"].as_str().with_context(|| format!("go has no {module}"))?;
         Ok(PathBuf::from(folder))
+    }
+
+    /// The program of the module in `tests/go`, in cargo's target folder. Go knows when it is up to date.
+    pub(crate) fn test_backends(&self) -> Result<PathBuf> {
+        step("go build: a backend in Go (a minute, once)");
+        let exe = self.workspace.target.join(format!("go-backends{}", env::consts::EXE_SUFFIX));
+        let (shell, go, module) =
+            (self.shell(), &self.program, self.workspace.root.join("tests/go"));
+        // Outside a clone, or in one that git does not trust, stamping the version fails.
+        run_tool(cmd!(shell, "{go} -C {module} build -mod=readonly -buildvcs=false -o {exe} ."))?;
+        Ok(exe)
     }
 
     fn shell(&self) -> &'a Shell {
