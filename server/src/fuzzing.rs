@@ -16,7 +16,7 @@ use crate::{
     rpc::{
         deadline::parse_timeout,
         envelope::{EnvelopeWalk, Fault},
-        normalize::{Protocol, Refusal, normalize},
+        normalize::{Formats, Protocol, Refusal, normalize},
     },
     ui,
 };
@@ -80,18 +80,22 @@ pub fn deadline(input: &[u8]) {
 fn nanoseconds(value: &[u8]) -> Option<u128> {
     let value = str::from_utf8(value).ok()?;
     let (unit, second) = (value.chars().next_back()?, Duration::from_secs(1).as_nanos());
-    let unit_nanoseconds = match unit {
-        'H' => 3600 * second,
-        'M' => 60 * second,
-        'S' => second,
-        'm' => second / 1000,
-        'u' => second / 1_000_000,
-        'n' => 1,
-        _ => return None,
-    };
     let digits = value.strip_suffix(unit)?;
-    let sound = (1..=8).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit());
-    Some(digits.parse::<u128>().ok().filter(|_| sound)? * unit_nanoseconds)
+    if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    // What is more than can be counted is as far away as can be.
+    let furthest = u128::from(u64::MAX);
+    let amount = digits.parse().unwrap_or(furthest).min(furthest);
+    Some(match unit {
+        'H' => (amount * 3600).min(furthest) * second,
+        'M' => (amount * 60).min(furthest) * second,
+        'S' => amount * second,
+        'm' => amount * (second / 1000),
+        'u' => amount * (second / 1_000_000),
+        'n' => amount,
+        _ => return None,
+    })
 }
 
 /// The verb, version and media types of a call. Input: three lines, `POST HTTP/2`, the content type and
@@ -111,11 +115,15 @@ pub fn normalize_head(input: &[u8]) {
     }
 
     let expected = protocols(&request);
-    let normalized = normalize(&mut request).map(|()| {
+    let normalized = normalize(&mut request, Formats::Protobuf).map(|()| {
         let spelling = |name| text(request.headers(), &name).unwrap_or_default().to_owned();
         (spelling(header::CONTENT_TYPE), spelling(header::ACCEPT))
     });
     let plain = |protocol: Protocol| protocol.content_type().to_owned();
+    // `application/grpc` stays what it is.
+    let normalized = normalized.map(|(call, answer)| {
+        (if call == "application/grpc" { plain(Protocol::Grpc) } else { call }, answer)
+    });
     assert_eq!(normalized, expected.map(|(call, answer)| (plain(call), plain(answer))));
     if normalized.is_ok() {
         assert_eq!(protocols(&request), expected, "normalising changed what is meant");

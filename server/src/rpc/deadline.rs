@@ -82,7 +82,8 @@ where
     }
 }
 
-/// The value of `grpc-timeout`: one to eight digits and a unit.
+/// The value of `grpc-timeout`: digits and a unit. More than the eight digits that the specification has
+/// are taken for what they say, because the JavaScript client writes `172800000m` for two days.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
 fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     headers.get(GRPC_TIMEOUT).map(parse_timeout).transpose()
@@ -91,19 +92,21 @@ fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
 pub(crate) fn parse_timeout(value: &HeaderValue) -> Result<Duration, Status> {
     let malformed = || {
         Status::invalid_argument(format!(
-            "grpc-timeout must be one to eight digits and one of H M S m u n, not {value:?}"
+            "grpc-timeout must be digits and one of H M S m u n, not {value:?}"
         ))
     };
     let [digits @ .., unit] = value.as_bytes() else {
         return Err(malformed());
     };
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
     }
-    let amount = digits.iter().fold(0, |amount, digit| amount * 10 + u64::from(digit - b'0'));
+    let amount = digits.iter().fold(0_u64, |amount, digit| {
+        amount.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+    });
     Ok(match unit {
-        b'H' => Duration::from_hours(amount),
-        b'M' => Duration::from_mins(amount),
+        b'H' => Duration::from_secs(amount.saturating_mul(3600)),
+        b'M' => Duration::from_secs(amount.saturating_mul(60)),
         b'S' => Duration::from_secs(amount),
         b'm' => Duration::from_millis(amount),
         b'u' => Duration::from_micros(amount),
@@ -166,8 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn more_than_eight_digits_are_what_they_say_or_far_away() {
+        assert_eq!(parse("172800000m"), Ok(Duration::from_hours(48)));
+        assert_eq!(parse("000000000001S"), Ok(Duration::from_secs(1)));
+        for unit in ["H", "M", "S", "m", "u", "n"] {
+            let far = parse(&format!("{}{unit}", "9".repeat(100))).unwrap();
+            assert!(far > Duration::from_hours(24 * 365 * 500), "{unit} {far:?}");
+        }
+    }
+
+    #[test]
     fn malformed_timeouts_are_refused() {
-        for value in ["", "S", "1", "1s", "-1S", "1.5S", "123456789S", " 1S", "1S ", "1 S", "+1S"] {
+        for value in ["", "S", "1", "1s", "-1S", "1.5S", "123456789", " 1S", "1S ", "1 S", "+1S"] {
             assert_eq!(parse(value), Err(tonic::Code::InvalidArgument), "{value:?}");
         }
     }

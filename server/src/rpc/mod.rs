@@ -59,7 +59,12 @@ use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use self::{check::check, normalize::Refusal, observe::RefusedBy};
+use self::{
+    check::check,
+    normalize::{Formats, Refusal},
+    observe::RefusedBy,
+    trace_parent::TraceTrust,
+};
 use crate::{access::Access, metrics::CallMetrics, places::Bound};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
@@ -96,7 +101,7 @@ pub(crate) fn layers<S>(
     drain: drain::Drain,
     metrics: CallMetrics,
     access: &Access,
-    trace_trust: trace_parent::TraceTrust,
+    trace_trust: TraceTrust,
 ) -> Rpc
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -108,6 +113,11 @@ where
 {
     let Access { hosts, origins } = access.clone();
     let cors = origins.cors();
+    let formats = match trace_trust {
+        TraceTrust::Everyone => Formats::Protobuf,
+        // A backend decodes, not we.
+        TraceTrust::Proxies(_) => Formats::Any,
+    };
     let service = ServiceBuilder::new()
         .map_request(unread_body::read_away)
         // nginx buffers answers unless told not to, and a stream would come all at once.
@@ -119,8 +129,9 @@ where
             hosts.refusal(request).map(|refusal| refusal.map(Body::new))
         }))
         .option_layer(cors)
-        .layer(check(|request: &mut Request<AxumBody>| {
-            normalize::normalize(request).err().map(Refusal::into_response)
+        .map_response(normalize::spell_answer)
+        .layer(check(move |request: &mut Request<AxumBody>| {
+            normalize::normalize(request, formats).err().map(Refusal::into_response)
         }))
         .map_request(move |request| methods::look_up(request, &methods))
         .layer(GrpcWebLayer::new())

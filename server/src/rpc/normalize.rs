@@ -37,16 +37,13 @@ impl Protocol {
         }
     }
 
-    /// The protocol of a media type, parameters (`; charset=…`) and case ignored. The only message
-    /// format is protobuf: `+json` and the like are no protocol of ours.
-    fn from_media_type(value: &str) -> Option<Self> {
-        let essence = value.split_once(';').map_or(value, |(essence, _)| essence).trim();
-        [Self::Grpc, Self::GrpcWeb, Self::GrpcWebText].into_iter().find(|protocol| {
-            let full = protocol.content_type();
-            [full, full.trim_end_matches("+proto")]
-                .iter()
-                .any(|name| essence.eq_ignore_ascii_case(name))
-        })
+    /// The media type without a format.
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Grpc => "application/grpc",
+            Self::GrpcWeb => "application/grpc-web",
+            Self::GrpcWebText => "application/grpc-web-text",
+        }
     }
 
     /// [`Self::content_type`], made when this was compiled: every call gets two of them.
@@ -60,6 +57,68 @@ impl Protocol {
             Self::GrpcWebText => TEXT,
         }
     }
+}
+
+/// Which formats of messages are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// Protobuf, in which our own services read and write.
+    Protobuf,
+    /// Whatever comes after `+`: a backend reads it, and nothing is decoded here.
+    Any,
+}
+
+impl Formats {
+    /// The protocol and the format of a media type, if both are understood.
+    fn parse(self, media_type: &str) -> Option<(Protocol, &str)> {
+        let is_understood = |format| self == Self::Any || is_protobuf(format);
+        protocol_and_format(media_type).filter(|(_, format)| is_understood(format))
+    }
+}
+
+/// The format of messages that are not protobuf, such as `+json`. Found in the extensions of a gRPC-Web
+/// call and of its answer; plain gRPC says it in its content type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Format(String);
+
+impl Format {
+    /// That of an answer in plain gRPC, unless it is protobuf.
+    pub(crate) fn of_answer(headers: &HeaderMap) -> Option<Self> {
+        let (protocol, format) = protocol_and_format(header_text(headers, &header::CONTENT_TYPE)?)?;
+        (protocol == Protocol::Grpc && !is_protobuf(format))
+            .then(|| Self(format.to_ascii_lowercase()))
+    }
+
+    /// The content type of a gRPC call in this format.
+    pub(crate) fn of_grpc(&self) -> HeaderValue {
+        content_type("application/grpc", &self.0)
+    }
+}
+
+fn content_type(protocol: &str, format: &str) -> HeaderValue {
+    // A format is a part of a header value.
+    let mut value = HeaderValue::try_from(format!("{protocol}{format}"))
+        .unwrap_or_else(|_| Protocol::Grpc.header_value());
+    // The client chose it: no connection is to remember it.
+    value.set_sensitive(true);
+    value
+}
+
+/// A media type, parameters (`; charset=…`) and case ignored, as one of the three protocols and what
+/// follows it: nothing, or `+` and a format.
+fn protocol_and_format(value: &str) -> Option<(Protocol, &str)> {
+    let essence = value.split_once(';').map_or(value, |(essence, _)| essence).trim();
+    let (name, format) = essence.split_at(essence.find('+').unwrap_or(essence.len()));
+    let protocol = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::GrpcWebText]
+        .into_iter()
+        .find(|protocol| name.eq_ignore_ascii_case(protocol.media_type()))?;
+    // RFC 6838, section 4.2.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+    (format != "+" && format.bytes().all(is_token)).then_some((protocol, format))
+}
+
+fn is_protobuf(format: &str) -> bool {
+    format.is_empty() || format.eq_ignore_ascii_case("+proto")
 }
 
 /// Why a request is no call.
@@ -95,30 +154,54 @@ impl Refusal {
     }
 }
 
-/// Spells what a call says of itself as the layers within know it.
-pub(crate) fn normalize<B>(request: &mut Request<B>) -> Result<(), Refusal> {
+/// Spells what a call says of itself as the layers within know it. Its format stays what it was.
+pub(crate) fn normalize<B>(request: &mut Request<B>, formats: Formats) -> Result<(), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
-    let protocol = header_text(request.headers(), &header::CONTENT_TYPE)
-        .and_then(Protocol::from_media_type)
+    let (protocol, format) = header_text(request.headers(), &header::CONTENT_TYPE)
+        .and_then(|content_type| formats.parse(content_type))
         .ok_or(Refusal::ContentType)?;
     if protocol == Protocol::Grpc && request.version() < Version::HTTP_2 {
         return Err(Refusal::HttpVersion);
     }
-    let answer = answer_protocol(request.headers(), protocol);
+    let other = (!is_protobuf(format)).then(|| Format(format.to_ascii_lowercase()));
+    let spelt = match (&other, protocol) {
+        (Some(format), Protocol::Grpc) => format.of_grpc(),
+        (None, Protocol::Grpc) if format.is_empty() => HeaderValue::from_static("application/grpc"),
+        _ => protocol.header_value(),
+    };
+    let answer = answer_protocol(request.headers(), protocol, formats);
     let headers = request.headers_mut();
-    headers.insert(header::CONTENT_TYPE, protocol.header_value());
+    headers.insert(header::CONTENT_TYPE, spelt);
     headers.insert(header::ACCEPT, answer.header_value());
-    request.extensions_mut().insert(protocol);
+    let extensions = request.extensions_mut();
+    extensions.insert(protocol);
+    if let Some(format) = other {
+        extensions.insert(format);
+    }
     Ok(())
+}
+
+/// Gives a gRPC-Web answer the format of its messages back, of which `GrpcWebLayer` knows nothing.
+pub(crate) fn spell_answer<B>(mut response: Response<B>) -> Response<B> {
+    if let Some(format) = response.extensions_mut().remove::<Format>() {
+        let answered = header_text(response.headers(), &header::CONTENT_TYPE);
+        let answered = answered.and_then(protocol_and_format).map(|(protocol, _)| protocol);
+        if let Some(protocol) = answered.filter(|protocol| *protocol != Protocol::Grpc) {
+            let spelt = content_type(protocol.media_type(), &format.0);
+            response.headers_mut().insert(header::CONTENT_TYPE, spelt);
+        }
+    }
+    response
 }
 
 /// In which protocol a gRPC-Web call wants its answer: the first one that `accept` names, and the
 /// call's own when it names none (browsers then send `*/*`).
-fn answer_protocol(headers: &HeaderMap, call: Protocol) -> Protocol {
+fn answer_protocol(headers: &HeaderMap, call: Protocol, formats: Formats) -> Protocol {
     header_text(headers, &header::ACCEPT)
-        .and_then(|accept| accept.split(',').find_map(Protocol::from_media_type))
+        .and_then(|accept| accept.split(',').find_map(|accept| formats.parse(accept)))
+        .map(|(protocol, _)| protocol)
         .filter(|answer| *answer != Protocol::Grpc)
         .unwrap_or(call)
 }
@@ -143,7 +226,7 @@ mod tests {
 
     fn content_type_and_accept(content_type: &str, accept: &str) -> (String, String) {
         let mut request = request(Version::HTTP_11, content_type, accept);
-        normalize(&mut request).unwrap();
+        normalize(&mut request, Formats::Protobuf).unwrap();
         let text = |name| header_text(request.headers(), &name).unwrap().to_owned();
         (text(header::CONTENT_TYPE), text(header::ACCEPT))
     }
@@ -173,9 +256,40 @@ mod tests {
     }
 
     #[test]
+    fn a_forwarded_call_keeps_its_format() {
+        let spelt = |content_type| {
+            let mut request = request(Version::HTTP_2, content_type, "");
+            normalize(&mut request, Formats::Any).unwrap();
+            let format = request.extensions().get::<Format>().cloned();
+            let spelt = header_text(request.headers(), &header::CONTENT_TYPE).unwrap().to_owned();
+            (spelt, format.map(|format| format.0))
+        };
+        for plain in ["application/grpc", "application/grpc+proto"] {
+            assert_eq!(spelt(plain), (plain.to_owned(), None));
+        }
+        let json = Some("+json".to_owned());
+        let called = spelt("Application/GRPC+JSON; charset=utf-8");
+        assert_eq!(called, ("application/grpc+json".to_owned(), json.clone()));
+        let called = spelt("application/grpc-web+json");
+        assert_eq!(called, ("application/grpc-web+proto".to_owned(), json.clone()));
+        let called = spelt("application/grpc-web-text+json");
+        assert_eq!(called, ("application/grpc-web-text+proto".to_owned(), json));
+        for bad in [
+            "application/grpc+",
+            "application/grpc+a b",
+            "application/grpcx",
+            "application/grpc-webx+json",
+        ] {
+            let mut request = request(Version::HTTP_2, bad, "");
+            assert_eq!(normalize(&mut request, Formats::Any), Err(Refusal::ContentType), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_no_call_is_refused() {
-        let refusal =
-            |version, content_type| normalize(&mut request(version, content_type, "")).unwrap_err();
+        let refusal = |version, content_type| {
+            normalize(&mut request(version, content_type, ""), Formats::Protobuf).unwrap_err()
+        };
         for content_type in ["", "application/json", "application/grpc-web+json", "image/jpeg"] {
             assert_eq!(refusal(Version::HTTP_2, content_type), Refusal::ContentType);
         }
@@ -183,7 +297,7 @@ mod tests {
 
         let mut get = request(Version::HTTP_2, "application/grpc", "");
         *get.method_mut() = Method::GET;
-        let response = normalize(&mut get).unwrap_err().into_response();
+        let response = normalize(&mut get, Formats::Any).unwrap_err().into_response();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()[header::ALLOW], "POST");
     }
