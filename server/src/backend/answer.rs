@@ -9,18 +9,23 @@ use std::{
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{credit::Credit, fault::Fault, headers, peer::Lease};
-use crate::rpc::{CONTENT_TYPE_PREFIX, trailers_of};
+use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, trailers_of};
+
+/// What tells nothing of a call's content.
+const SAME_FOR_ALL: [&str; 4] =
+    ["content-type", "grpc-status", "grpc-encoding", "grpc-accept-encoding"];
 
 /// Checks the head of an answer, and makes it fit for the client's side.
 pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
     let headers = response.headers_mut();
     headers::strip_connection_headers(headers);
+    never_index(headers);
     // gRPC-Web adds its trailers to the body.
     headers.remove(header::CONTENT_LENGTH);
     if headers.contains_key(Status::GRPC_STATUS) {
@@ -36,6 +41,14 @@ pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
         Ok(())
     } else {
         Err(Fault::ContentType(String::from_utf8_lossy(content_type).into()))
+    }
+}
+
+/// Nobody's metadata is for the table of a connection that a proxy may share among its clients, and h2
+/// does not say what the backend wanted kept out of one (RFC 7541, section 7.1.3).
+fn never_index(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        value.set_sensitive(!SAME_FOR_ALL.contains(&name.as_str()));
     }
 }
 
@@ -65,6 +78,10 @@ impl AnswerBody {
         request: Request,
     ) -> Response<Body> {
         let has_status = answer.headers().contains_key(Status::GRPC_STATUS);
+        let mut answer = answer;
+        if let Some(format) = Format::of_answer(answer.headers()) {
+            answer.extensions_mut().insert(format);
+        }
         answer.map(|mut stream| {
             let credit = Credit::new(stream.flow_control().clone());
             Body::new(Self { stream, credit, has_status, over: false, lease, request })
@@ -101,8 +118,11 @@ impl http_body::Body for AnswerBody {
             None => ready!(self.stream.poll_trailers(cx)),
         };
         let fault = match error {
-            Ok(Some(trailers)) if self.has_status || trailers.contains_key(Status::GRPC_STATUS) => {
+            Ok(Some(mut trailers))
+                if self.has_status || trailers.contains_key(Status::GRPC_STATUS) =>
+            {
                 self.over = true;
+                never_index(&mut trailers);
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
             Ok(_) if self.has_status => {

@@ -50,7 +50,8 @@ impl Client {
     }
 }
 
-/// Says in `headers` where the call came from; `authority` as the request's URI has it.
+/// Says in `headers` where the call came from; `authority` is what the client called. What differs from
+/// client to client is for no compression table (see [`super::metadata`]).
 pub(super) fn set(
     headers: &mut HeaderMap,
     client: &Client,
@@ -63,10 +64,6 @@ pub(super) fn set(
         }
     }
     let scheme = if client.is_tls { "https" } else { "http" };
-    let host = match authority {
-        Some(authority) => HeaderValue::from_str(authority).ok(),
-        None => headers.get(header::HOST).filter(|host| host.to_str().is_ok()).cloned(),
-    };
     // Every call comes by here, and `format!` took a sixth of what forwarding one costs.
     let mut element = String::with_capacity(128);
     if let Some(ip) = client.ip {
@@ -74,23 +71,31 @@ pub(super) fn set(
         // RFC 7239, section 6: an IPv6 address is in brackets, and so in quotes.
         let (open, close) = if ip.contains(':') { ("\"[", "]\"") } else { ("", "") };
         element.extend(["for=", open, &ip, close, ";"]);
-        add(headers, FORWARDED_FOR, HeaderValue::try_from(ip));
+        add(headers, FORWARDED_FOR, never_indexed(ip));
     }
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+    if let Some(host) = authority {
         // Quotes and backslashes are in no host name; whoever sends them gets none.
         if !host.contains(['"', '\\']) {
             element.extend(["host=\"", host, "\";"]);
         }
     }
     element.extend(["proto=", scheme]);
-    add(headers, header::FORWARDED, HeaderValue::try_from(element));
+    add(headers, header::FORWARDED, never_indexed(element));
     let received = if version < Version::HTTP_2 { "1.1 runnel" } else { "2.0 runnel" };
     add(headers, header::VIA, Ok(HeaderValue::from_static(received)));
     // The first proxy knows these best.
     headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
-    if let (Entry::Vacant(entry), Some(host)) = (headers.entry(FORWARDED_HOST), host) {
+    let host = authority.and_then(|host| HeaderValue::from_str(host).ok());
+    if let (Entry::Vacant(entry), Some(mut host)) = (headers.entry(FORWARDED_HOST), host) {
+        host.set_sensitive(true);
         entry.insert(host);
     }
+}
+
+fn never_indexed(element: String) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::try_from(element)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Adds an element to a header that is a list. Several lines become one, which many readers expect.
@@ -114,7 +119,8 @@ fn add(
                 }
                 list.extend_from_slice(line.as_bytes());
             }
-            if let Ok(list) = HeaderValue::try_from(list) {
+            if let Ok(mut list) = HeaderValue::try_from(list) {
+                list.set_sensitive(true);
                 entry.insert(list);
             }
         }

@@ -1,18 +1,25 @@
-//! The head of a call as a backend gets it: all metadata as it came, without what concerns only the
-//! client's connection, and with the time that is left.
+//! The head of a call as a backend gets it: all metadata as it came, if it is valid, without what concerns
+//! only the client's connection, and with the time that is left.
 
 use std::time::Duration;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request, uri,
+    uri::Authority,
 };
 use tokio::time::Instant;
+use tonic::Status;
 
 use super::{
+    BackendAuthority,
     forwarded::{self, Client},
+    metadata,
     target::Target,
 };
-use crate::rpc::deadline::{GRPC_TIMEOUT, parse_timeout};
+use crate::rpc::{
+    deadline::{GRPC_TIMEOUT, parse_timeout},
+    normalize::Format,
+};
 
 /// RFC 9110, section 7.6.1.
 const CONNECTION_HEADERS: [HeaderName; 6] = [
@@ -33,6 +40,13 @@ const BROWSER_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("sec-fetch-user"),
 ];
 
+/// What a peer cannot have removed by naming it in `Connection`: what a call is none without, what the layers
+/// around us have set, and what is yet to be read. All else that we add is added later.
+fn is_for_all_hops(name: &HeaderName) -> bool {
+    ["content-type", "host", "traceparent", "tracestate"].contains(&name.as_str())
+        || name.as_str().starts_with("grpc-")
+}
+
 /// Removes the headers that concern one connection only, those that `Connection` names included.
 pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -41,6 +55,7 @@ pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| !is_for_all_hops(name))
         .collect();
     for name in named.iter().chain(&CONNECTION_HEADERS) {
         headers.remove(name);
@@ -50,40 +65,54 @@ pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
 /// What stays the same for every attempt at a call.
 pub(super) struct Head {
     path: uri::PathAndQuery,
+    /// What the client called, for a backend that is to know it.
+    authority: Option<Authority>,
     headers: HeaderMap,
     deadline: Option<Instant>,
 }
 
 impl Head {
-    /// The head of a call that has just come from `client`.
-    pub(super) fn new(parts: request::Parts, client: &Client) -> Self {
-        let request::Parts { uri, mut headers, version, .. } = parts;
-        let host = uri.authority().map(|authority| authority.as_str().to_owned());
-        forwarded::set(&mut headers, client, version, host.as_deref());
+    /// The head of a call that has just come from `client`. An Err is the client's fault.
+    pub(super) fn new(parts: request::Parts, client: &Client) -> Result<Self, Status> {
+        let request::Parts { uri, mut headers, version, mut extensions, .. } = parts;
+        // First, so that nobody can have removed what is added below (the kind of CVE-2022-31813).
         strip_connection_headers(&mut headers);
-        // The body's length may be that of base64; `host` is the backend's own; the others were set by
-        // the layers around us.
-        for name in [header::CONTENT_LENGTH, header::HOST, header::ACCEPT, header::ACCEPT_ENCODING]
-        {
+        let uri = uri.into_parts();
+        let host = headers.remove(header::HOST);
+        let authority = match uri.authority {
+            None => host.and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+            known => known,
+        };
+        // RFC 9113, section 8.3.1: nobody's name is in it.
+        let authority = authority.filter(|authority| !authority.as_str().contains('@'));
+        // The body's length may be that of base64; the others were set by the layers around us.
+        for name in [header::CONTENT_LENGTH, header::ACCEPT, header::ACCEPT_ENCODING] {
             headers.remove(name);
         }
         // Which page calls has been judged. A backend would compare it with a host that is not its own.
         for name in BROWSER_HEADERS {
             headers.remove(name);
         }
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        let timeout = headers.get(GRPC_TIMEOUT).and_then(|timeout| parse_timeout(timeout).ok());
+        let timeout = headers.remove(GRPC_TIMEOUT);
+        let timeout = timeout.and_then(|timeout| parse_timeout(&timeout).ok());
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let path = uri.into_parts().path_and_query;
+        metadata::make_valid(&mut headers)?;
+        metadata::never_index(&mut headers);
+        if let Some(format) = extensions.remove::<Format>() {
+            headers.insert(header::CONTENT_TYPE, format.of_grpc());
+        }
+        forwarded::set(&mut headers, client, version, authority.as_ref().map(Authority::as_str));
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        let path = uri.path_and_query;
         let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        Self { path, headers, deadline }
+        Ok(Self { path, authority, headers, deadline })
     }
 
     /// The head of a call that we make ourselves.
     pub(super) fn of_our_own(parts: request::Parts) -> Self {
         let path = parts.uri.into_parts().path_and_query;
         let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        Self { path, headers: parts.headers, deadline: None }
+        Self { path, authority: None, headers: parts.headers, deadline: None }
     }
 
     /// The request for one attempt; `last` when there will be no other.
@@ -91,21 +120,28 @@ impl Head {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = towards(target, self.path.clone());
+        *request.uri_mut() = towards(target, self.authority.as_ref(), self.path.clone());
         *request.headers_mut() =
             if last { std::mem::take(&mut self.headers) } else { self.headers.clone() };
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            request.headers_mut().insert(GRPC_TIMEOUT, timeout_value(left));
+            let mut left = timeout_value(left);
+            left.set_sensitive(true);
+            request.headers_mut().insert(GRPC_TIMEOUT, left);
         }
         request
     }
 }
 
-fn towards(target: &Target, path: uri::PathAndQuery) -> Uri {
+fn towards(target: &Target, clients: Option<&Authority>, path: uri::PathAndQuery) -> Uri {
+    let authority = match &target.authority {
+        Some(BackendAuthority::Named(authority)) => authority,
+        Some(BackendAuthority::Client) => clients.unwrap_or(target.url.authority()),
+        None => target.url.authority(),
+    };
     let mut parts = uri::Parts::default();
     parts.scheme = Some(target.url.scheme());
-    parts.authority = Some(target.url.authority().clone());
+    parts.authority = Some(authority.clone());
     parts.path_and_query = Some(path);
     // All three are there, which is all that could be wrong.
     Uri::from_parts(parts).unwrap_or_default()
@@ -134,7 +170,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "close, X-Mine"),
-            ("connection", "x-too"),
+            ("connection", "x-too, content-type, grpc-encoding, traceparent"),
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", "gzip"),
+            ("traceparent", "00"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
             ("upgrade", "h2c"),
@@ -147,7 +186,16 @@ mod tests {
         }
         strip_connection_headers(&mut headers);
         let left = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-        assert_eq!(left.collect::<Vec<_>>(), [("x-stays", "1"), ("x-stays", "2")]);
+        let mut left: Vec<_> = left.collect();
+        left.sort_unstable();
+        let stays = [
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", "gzip"),
+            ("traceparent", "00"),
+            ("x-stays", "1"),
+            ("x-stays", "2"),
+        ];
+        assert_eq!(left, stays);
     }
 
     #[test]

@@ -15,12 +15,15 @@
 //! | `connection` | one HTTP/2 connection |
 //! | `call` | one call on it, from head to head |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
+//! | `metadata` | what clients say is made valid, and kept out of shared tables |
+//! | [`authority`] | whom calls are for |
 //! | `request_body`, `answer` | the bodies, one each way |
 //! | `credit` | how much of an answer may be on its way |
 //! | `metrics` | what there is to count of each address |
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod answer;
+pub mod authority;
 mod call;
 mod connection;
 mod credit;
@@ -28,6 +31,7 @@ mod fault;
 mod forwarded;
 mod headers;
 mod health;
+mod metadata;
 mod metrics;
 mod own_call;
 mod peer;
@@ -53,7 +57,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-pub use self::url::BackendUrl;
+pub use self::{authority::BackendAuthority, url::BackendUrl};
 use self::{
     call::Failure,
     forwarded::Client,
@@ -124,6 +128,7 @@ impl Backend {
                 url,
                 resolver: resolver.clone(),
                 tls,
+                authority: config.backend_authority.clone(),
                 connect_timeout: config.backend_connect_timeout,
                 keepalive: config.keepalive(),
             }))
@@ -153,7 +158,7 @@ impl Backend {
     async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
-        let mut head = Head::new(parts, &client);
+        let mut head = Head::new(parts, &client)?;
         let mut body = RequestBody::new(body);
 
         let mut failed_at = None;

@@ -4,7 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{BackendUrl, fault::Fault, resolver::Resolver, tls::Tls};
+use super::{BackendAuthority, BackendUrl, fault::Fault, resolver::Resolver, tls::Tls};
 
 /// A backend as it is configured; each of its addresses is a [`super::peer::Peer`].
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Target {
     pub(super) resolver: Resolver,
     /// None for plain HTTP/2.
     pub(super) tls: Option<Tls>,
+    /// Whom calls are for; None for the one in `url`.
+    pub(super) authority: Option<BackendAuthority>,
     /// How long it may take until a connection stands, twice: TCP, and what is spoken on it.
     pub(super) connect_timeout: Duration,
     /// How often a connection is pinged; None for only when it is suspect.

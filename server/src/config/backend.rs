@@ -5,7 +5,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 
-use crate::backend::url::{BackendUrl, DEFAULT_PORT};
+use crate::backend::{
+    BackendAuthority,
+    url::{BackendUrl, DEFAULT_PORT},
+};
 
 /// Where calls are forwarded to, and how; with no backend, the server answers them itself.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +58,12 @@ pub struct BackendConfig {
     /// The name that a backend's certificate must have, in place of the one in its URL.
     #[arg(long, env = "RUNNEL_BACKEND_SERVER_NAME", value_name = "NAME")]
     pub backend_server_name: Option<String>,
+
+    /// The :authority of calls to backends, HOST or HOST:PORT, in place of the one in the URL; or the word
+    /// "client" for what each client called. Routers that choose by name want one of the two. TLS is not
+    /// concerned: see --backend-server-name.
+    #[arg(long, env = "RUNNEL_BACKEND_AUTHORITY", value_name = "HOST")]
+    pub backend_authority: Option<BackendAuthority>,
 
     /// How long a call may wait for a connection to a backend, and a backend for its health check.
     #[arg(
@@ -153,6 +162,7 @@ impl Default for BackendConfig {
             backend_client_cert: None,
             backend_client_key: None,
             backend_server_name: None,
+            backend_authority: None,
             backend_connect_timeout: Duration::from_secs(5),
             backend_keepalive: Duration::ZERO,
             backend_health_interval: Duration::from_secs(10),

@@ -6,9 +6,12 @@ mod endings;
 mod faults;
 mod forwarding;
 mod headers;
+mod metadata;
 mod methods;
 mod metrics;
+mod neighbours;
 mod odd;
+mod recorder;
 mod retries;
 mod tls;
 
