@@ -8,11 +8,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items};
 use runnel_tests::{
+    patiently,
     server::TestServer,
     wire::{self, PROTOCOLS, Protocol, call, frame},
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 use tonic::Code;
@@ -143,6 +144,31 @@ async fn accept_chooses_the_encoding_of_the_answer() {
         let answer = wire::send(server.address(), Protocol::GrpcWeb, post).await;
         assert_eq!(answer.headers[header::CONTENT_TYPE], answered);
         assert_eq!(answer.decode::<Items>()[0].items.len(), 2, "{accept}");
+    }
+    server.stop().await;
+}
+
+/// What .NET's client writes pads where each part of a message ends; the network cuts it anywhere.
+#[tokio::test]
+async fn text_may_be_padded_wherever_a_message_ends_and_come_in_any_pieces() {
+    let server = TestServer::start().await;
+    let body = b"AAAAAAI=CAE=";
+    let head = format!(
+        "POST /api.Api/getAll HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/grpc-web-text\r\naccept: application/grpc-web\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    for cut in 0..body.len() {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (first, second) = body.split_at(cut);
+        stream.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+        stream.write_all(second).await.unwrap();
+        let mut answer = Vec::new();
+        patiently("an answer", stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("name 1") && answer.contains("grpc-status:0"), "{cut}: {answer}");
     }
     server.stop().await;
 }

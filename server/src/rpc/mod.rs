@@ -6,6 +6,7 @@
 //! | [`check`](check()) of [`hosts`](crate::access::Hosts) | on loopback, only calls for a name that is ours |
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
+//! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | each call is counted and logged once, with the status it really ended with |
@@ -25,6 +26,7 @@
 pub mod admission;
 pub mod answer;
 mod arrival;
+pub(crate) mod base64_body;
 mod batch;
 mod call_log;
 mod check;
@@ -133,6 +135,7 @@ where
         .layer(check(move |request: &mut Request<AxumBody>| {
             normalize::normalize(request, formats).err().map(Refusal::into_response)
         }))
+        .map_request(base64_body::decode)
         .map_request(move |request| methods::look_up(request, &methods))
         .layer(GrpcWebLayer::new())
         .layer(observe::ObserveLayer::new(metrics, trace_trust))

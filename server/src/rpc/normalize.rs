@@ -47,7 +47,7 @@ impl Protocol {
     }
 
     /// [`Self::content_type`], made when this was compiled: every call gets two of them.
-    const fn header_value(self) -> HeaderValue {
+    pub(super) const fn header_value(self) -> HeaderValue {
         const GRPC: HeaderValue = HeaderValue::from_static(Protocol::Grpc.content_type());
         const WEB: HeaderValue = HeaderValue::from_static(Protocol::GrpcWeb.content_type());
         const TEXT: HeaderValue = HeaderValue::from_static(Protocol::GrpcWebText.content_type());
