@@ -9,6 +9,7 @@
 //! | [`certificates`] | of TLS, here and to backends, read again while the server runs |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
+//! | `places`, `cancels` | how much one client may have open, and how often it may change its mind |
 //! | `proxies` | whose word is taken for where a call comes from |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
@@ -25,6 +26,7 @@ pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
+mod cancels;
 pub mod certificates;
 pub mod config;
 pub mod file_limit;

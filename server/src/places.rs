@@ -103,7 +103,7 @@ impl Drop for Permit {
 }
 
 /// Whom a peer counts as.
-fn client(peer: IpAddr) -> IpAddr {
+pub(crate) fn client(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();

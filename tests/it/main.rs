@@ -9,6 +9,7 @@ mod bad_input;
 mod binary;
 mod browser;
 mod calls;
+mod cancels;
 mod connections;
 mod drain;
 mod endings;

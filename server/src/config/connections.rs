@@ -6,6 +6,10 @@ use clap::Args;
 
 use crate::places::Bound;
 
+/// Five times what a search at each key needs, ten a second, for each who shares an address with others;
+/// and less than the thousand that make Go's server close a connection.
+const MAX_CANCELS_PER_ADDRESS: u32 = 500;
+
 /// The bounds of connections on the public port.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionsConfig {
@@ -26,6 +30,17 @@ pub struct ConnectionsConfig {
         default_value_t = 1024
     )]
     pub max_connections_per_address: usize,
+
+    /// Calls that one client address (an IPv6 client is its /64) may cancel at once before they are
+    /// answered; within ten seconds it may cancel as many again. 0 for any number. A backend may end the
+    /// connection that all clients share for one of them that cancels too many.
+    #[arg(
+        long,
+        env = "RUNNEL_MAX_CANCELS_PER_ADDRESS",
+        value_name = "CALLS",
+        default_value_t = MAX_CANCELS_PER_ADDRESS
+    )]
+    pub max_cancels_per_address: u32,
 
     /// How long a new connection may take to say what it speaks, a TLS handshake included.
     #[arg(
@@ -92,6 +107,7 @@ impl Default for ConnectionsConfig {
         Self {
             max_connections: 10_000,
             max_connections_per_address: 1024,
+            max_cancels_per_address: MAX_CANCELS_PER_ADDRESS,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_mins(1),

@@ -216,6 +216,7 @@ impl ServeConfig {
             request_timeout: self.connections.request_timeout,
             unary: Bound { total: self.max_calls, per_address: self.max_calls_per_address },
             streams: Bound { total: self.max_streams, per_address: self.max_streams_per_address },
+            cancels_per_address: self.connections.max_cancels_per_address,
         }
     }
 }

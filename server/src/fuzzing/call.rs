@@ -202,6 +202,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             request_timeout: Duration::MAX,
             unary: one,
             streams: one,
+            cancels_per_address: 0,
         };
         let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
         layers(

@@ -2,10 +2,13 @@
 //! counted apart, because a stream may stay for hours. A call over the bound is refused at once, with
 //! RESOURCE_EXHAUSTED and when to try again; its place is free when its answer's body is gone, not when
 //! its head is out.
+//!
+//! A client that keeps cancelling its calls is refused in the same way, for a while: [`crate::cancels`].
+//! One that sets deadlines which pass at once has its calls cancelled for it, and that is the same.
 
 use std::{
     future::{self, Future},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,15 +18,18 @@ use std::{
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
-use crate::places::{Bound, Full, Permit, Pool};
+use crate::{
+    cancels::{Cancels, OpenCall, TooMany},
+    places::{Bound, Full, Permit, Pool},
+};
 
 /// When a refused caller may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -33,12 +39,35 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub struct AdmissionLayer {
     unary: Arc<Pool>,
     streams: Arc<Pool>,
+    /// None if a client may cancel as often as it likes.
+    cancels: Option<Arc<Cancels>>,
 }
 
 impl AdmissionLayer {
-    /// Counts unary calls and calls with a stream apart.
-    pub fn new(unary: Bound, streams: Bound) -> Self {
-        Self { unary: Pool::new("calls", unary), streams: Pool::new("streams", streams) }
+    /// Counts unary calls and calls with a stream apart. Of either, a client may cancel as many at once as
+    /// `cancels_per_address` says, and that again every ten seconds; 0 for any number.
+    pub fn new(unary: Bound, streams: Bound, cancels_per_address: u32) -> Self {
+        Self {
+            unary: Pool::new("calls", unary),
+            streams: Pool::new("streams", streams),
+            cancels: Cancels::new(cancels_per_address),
+        }
+    }
+
+    /// A place for a call of a peer, or its refusal.
+    fn admit(&self, is_unary: bool, peer: Option<IpAddr>) -> Result<Admitted, Response<Body>> {
+        let cancels = self.cancels.as_ref().zip(peer);
+        let open = cancels.map(|(cancels, peer)| cancels.begin(peer)).transpose();
+        let open = open.map_err(|too_many| refusal_by(too_many.into(), &too_many.into()))?;
+        let pool = if is_unary { &self.unary } else { &self.streams };
+        match Permit::take(pool, peer) {
+            Ok(permit) => Ok(Admitted { open, _permit: permit }),
+            Err(full) => {
+                // It was never begun.
+                open.into_iter().for_each(|mut open| open.answered());
+                Err(refusal_by(full.into(), &full.into()))
+            }
+        }
     }
 
     /// How many calls are open.
@@ -76,18 +105,41 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
-        let pool = if unary { &self.layer.unary } else { &self.layer.streams };
+        let is_unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
         let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
-        match Permit::take(pool, peer) {
-            Ok(permit) => Either::Left(AdmittedFuture {
+        match self.layer.admit(is_unary, peer) {
+            Ok(admitted) => Either::Left(AdmittedFuture {
                 inner: self.inner.call(request),
-                permit: Some(permit),
+                admitted: Some(admitted),
             }),
-            Err(full) => Either::Right(future::ready(Ok(refusal_by(full.into(), &full.into())))),
+            Err(refusal) => Either::Right(future::ready(Ok(refusal))),
         }
     }
 }
+
+/// What an admitted call holds. Dropping it gives back its place; before its answer was over, it counts
+/// as cancelled.
+#[derive(Debug)]
+struct Admitted {
+    /// None if nobody counts.
+    open: Option<OpenCall>,
+    _permit: Permit,
+}
+
+impl Admitted {
+    /// The answer is over, with what these headers say.
+    fn ended(&mut self, headers: Option<&HeaderMap>) {
+        let status = headers.and_then(|headers| headers.get(Status::GRPC_STATUS));
+        if let Some(mut open) = self.open.take()
+            && status.is_none_or(|status| status != DEADLINE_EXCEEDED)
+        {
+            open.answered();
+        }
+    }
+}
+
+/// As `grpc-status` says it.
+const DEADLINE_EXCEEDED: &str = "4";
 
 impl From<Full> for RefusedBy {
     fn from(full: Full) -> Self {
@@ -100,11 +152,27 @@ impl From<Full> for RefusedBy {
     }
 }
 
+impl From<TooMany> for RefusedBy {
+    fn from(_: TooMany) -> Self {
+        Self("max_cancels_per_address")
+    }
+}
+
 impl From<Full> for Status {
     fn from(full: Full) -> Self {
-        let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
-        Status::with_error_details(Code::ResourceExhausted, full.to_string(), details)
+        try_again_later(full.to_string())
     }
+}
+
+impl From<TooMany> for Status {
+    fn from(too_many: TooMany) -> Self {
+        try_again_later(too_many.to_string())
+    }
+}
+
+fn try_again_later(why: String) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
+    Status::with_error_details(Code::ResourceExhausted, why, details)
 }
 
 pin_project! {
@@ -113,7 +181,7 @@ pin_project! {
     pub struct AdmittedFuture<F> {
         #[pin]
         inner: F,
-        permit: Option<Permit>,
+        admitted: Option<Admitted>,
     }
 }
 
@@ -126,14 +194,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let permit = this.permit.take();
-        Poll::Ready(Ok(response.map(|inner| Body::new(AdmittedBody { inner, _permit: permit }))))
+        let mut admitted = this.admitted.take();
+        if response.body().is_end_stream()
+            && let Some(admitted) = &mut admitted
+        {
+            admitted.ended(Some(response.headers()));
+        }
+        Poll::Ready(Ok(response.map(|inner| Body::new(AdmittedBody { inner, admitted }))))
     }
 }
 
 struct AdmittedBody {
     inner: Body,
-    _permit: Option<Permit>,
+    admitted: Option<Admitted>,
 }
 
 impl http_body::Body for AdmittedBody {
@@ -144,7 +217,14 @@ impl http_body::Body for AdmittedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let trailers = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref());
+        let is_last =
+            trailers.is_some() || !matches!(frame, Some(Ok(_))) || self.inner.is_end_stream();
+        if is_last && let Some(admitted) = &mut self.admitted {
+            admitted.ended(trailers);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

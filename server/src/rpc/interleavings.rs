@@ -123,7 +123,7 @@ proptest! {
             .build()
             .unwrap();
         let bound = Bound { total: 1, per_address: 1 };
-        let admission = AdmissionLayer::new(bound, bound);
+        let admission = AdmissionLayer::new(bound, bound, 0);
         let (own_end, duration) = (script.end, script.duration());
 
         let outcome = runtime.block_on(async {

@@ -90,6 +90,8 @@ pub struct Limits {
     pub unary: Bound,
     /// Streams open at once.
     pub streams: Bound,
+    /// Calls that one client may cancel at once, and again every ten seconds; 0 for any number.
+    pub cancels_per_address: u32,
 }
 
 /// Every RPC, whoever answers it.
@@ -143,7 +145,11 @@ where
             let refusal = |status| refusal_by(RefusedBy("cors_origin"), &status);
             origins.check(request).err().map(refusal)
         }))
-        .layer(admission::AdmissionLayer::new(limits.unary, limits.streams))
+        .layer(admission::AdmissionLayer::new(
+            limits.unary,
+            limits.streams,
+            limits.cancels_per_address,
+        ))
         .layer(answer::AnswerLayer::new(limits.answer))
         .layer(drain::DrainLayer::new(drain))
         .layer(deadline::DeadlineLayer::new(limits.unary_deadline))

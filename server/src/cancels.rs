@@ -1,0 +1,292 @@
+//! Calls that end before their answer is over, counted for each client address: those a client cancels,
+//! and those whose deadline it sets so short that they are cancelled for it. Each costs the client nothing,
+//! and a backend a reset on a connection that all clients share; a backend that sees many closes that
+//! connection under everybody ("rapid reset", CVE-2023-44487). So a client may have a number of them at
+//! once and gets back a part of it each second; with all of them used up its calls are refused.
+//!
+//! Only calls that ended young count. A stream that somebody watched for a while and left is no sign of
+//! anything, and one address cannot have many calls grow old at once.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::places::client;
+
+/// A call that is cancelled before this age counts.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// How long it takes until a client that has used up all has all again.
+const REFILL: Duration = Duration::from_secs(10);
+
+/// How many addresses are known at most; some megabytes. Those of clients that would be more go uncounted
+/// until others are forgotten, ten seconds later at most.
+const MAX_CLIENTS: usize = 64 * 1024;
+
+/// How many addresses are known before the first look for those that can be forgotten.
+const MIN_SWEEP: usize = 1024;
+
+/// How often a look at all of them may be taken.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the log is told that a client is refused.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The cancelled calls of all clients.
+#[derive(Debug)]
+pub(crate) struct Cancels {
+    /// How many a client may have at once.
+    limit: u32,
+    /// How many clients are over it, as far as was noticed: while there are none, nobody takes the lock.
+    over: AtomicUsize,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    by_address: HashMap<IpAddr, Cancelled>,
+    /// When there are so many, those are forgotten that have all again,
+    sweep_at: usize,
+    /// but not twice within a second: it is done with the lock held.
+    swept_at: Option<Instant>,
+    warned_at: Option<Instant>,
+}
+
+/// What one client has cancelled.
+#[derive(Clone, Copy, Debug)]
+struct Cancelled {
+    /// How much of this, in calls, it has not got back at `at`.
+    calls: f64,
+    at: Instant,
+    is_over: bool,
+}
+
+/// A client has cancelled so many calls that it may make no more for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("your address has cancelled more than {limit} calls in a short time; wait a while")]
+pub(crate) struct TooMany {
+    limit: u32,
+}
+
+impl Cancels {
+    /// None if there may be any number of them.
+    pub(crate) fn new(limit: u32) -> Option<Arc<Self>> {
+        let (over, clients) = (AtomicUsize::new(0), Mutex::default());
+        (limit > 0).then(|| Arc::new(Self { limit, over, clients }))
+    }
+
+    /// Begins a call for a peer, unless that has cancelled too many.
+    pub(crate) fn begin(self: &Arc<Self>, peer: IpAddr) -> Result<OpenCall, TooMany> {
+        let (client, now) = (client(peer), Instant::now());
+        if self.over.load(Ordering::Relaxed) > 0 && self.is_over(client, now) {
+            return Err(TooMany { limit: self.limit });
+        }
+        Ok(OpenCall { cancels: Arc::clone(self), client, began: now, is_answered: false })
+    }
+
+    fn is_over(&self, client: IpAddr, now: Instant) -> bool {
+        let mut clients = self.clients();
+        let Some(cancelled) = clients.by_address.get_mut(&client) else {
+            return false;
+        };
+        cancelled.refill(self.limit, now);
+        let has_one_again = cancelled.calls <= f64::from(self.limit) - 1.0;
+        if cancelled.is_over && has_one_again {
+            cancelled.is_over = false;
+            self.over.fetch_sub(1, Ordering::Relaxed);
+        }
+        cancelled.is_over
+    }
+
+    fn cancelled(&self, client: IpAddr, now: Instant) {
+        let mut clients = self.clients();
+        let may_sweep = clients.swept_at.is_none_or(|at| now - at >= SWEEP_INTERVAL);
+        if may_sweep && clients.by_address.len() >= clients.sweep_at.max(MIN_SWEEP) {
+            self.sweep(&mut clients, now);
+        }
+        if clients.by_address.len() >= MAX_CLIENTS && !clients.by_address.contains_key(&client) {
+            return;
+        }
+        let none = Cancelled { calls: 0.0, at: now, is_over: false };
+        let cancelled = clients.by_address.entry(client).or_insert(none);
+        cancelled.refill(self.limit, now);
+        cancelled.calls = (cancelled.calls + 1.0).min(f64::from(self.limit));
+        if cancelled.is_over || cancelled.calls <= f64::from(self.limit) - 1.0 {
+            return;
+        }
+        cancelled.is_over = true;
+        self.over.fetch_add(1, Ordering::Relaxed);
+        let is_news = clients.warned_at.is_none_or(|at| now - at >= WARNING_INTERVAL);
+        if is_news {
+            clients.warned_at = Some(now);
+            drop(clients);
+            tracing::warn!(%client, limit = self.limit, "refusing calls of a client that cancels too many");
+        }
+    }
+
+    /// Forgets those who have all again.
+    fn sweep(&self, clients: &mut Clients, now: Instant) {
+        let mut over_no_more = 0;
+        clients.by_address.retain(|_, cancelled| {
+            cancelled.refill(self.limit, now);
+            let stays = cancelled.calls > 0.0;
+            over_no_more += usize::from(!stays && cancelled.is_over);
+            stays
+        });
+        self.over.fetch_sub(over_no_more, Ordering::Relaxed);
+        // So that looking at all of them is paid for by as many that came.
+        clients.sweep_at = (2 * clients.by_address.len()).min(MAX_CLIENTS);
+        clients.swept_at = Some(now);
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        // Nothing panics while it is locked, and numbers cannot be left half written.
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cancelled {
+    fn refill(&mut self, limit: u32, now: Instant) {
+        let part = now.saturating_duration_since(self.at).as_secs_f64() / REFILL.as_secs_f64();
+        self.calls = (self.calls - part * f64::from(limit)).max(0.0);
+        self.at = self.at.max(now);
+    }
+}
+
+/// A call whose answer is not over. Dropping it then is how it is cancelled.
+#[derive(Debug)]
+pub(crate) struct OpenCall {
+    cancels: Arc<Cancels>,
+    client: IpAddr,
+    began: Instant,
+    is_answered: bool,
+}
+
+impl OpenCall {
+    /// The answer is over: whatever happens now is no cancellation.
+    pub(crate) const fn answered(&mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let now = Instant::now();
+        if now - self.began < YOUNG {
+            self.cancels.cancelled(self.client, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: u32 = 500;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    /// How many of `calls`, each begun and cancelled so much later than the one before, are let in.
+    fn let_in(cancels: &Arc<Cancels>, client: IpAddr, calls: u32, every: Duration) -> u32 {
+        let began = Instant::now();
+        let mut let_in = 0;
+        for call in 0..calls {
+            let now = began + every * call;
+            if cancels.over.load(Ordering::Relaxed) == 0 || !cancels.is_over(client, now) {
+                let_in += 1;
+                cancels.cancelled(client, now);
+            }
+        }
+        let_in
+    }
+
+    #[test]
+    fn who_cancels_a_search_at_each_key_is_never_hindered() {
+        let cancels = Cancels::new(LIMIT).unwrap();
+        let ten_a_second = Duration::from_millis(100);
+        assert_eq!(let_in(&cancels, address(1), 36_000, ten_a_second), 36_000, "for an hour");
+    }
+
+    #[test]
+    fn three_thousand_in_nine_seconds_are_refused_and_nobody_else_is() {
+        let cancels = Cancels::new(LIMIT).unwrap();
+        let let_in = let_in(&cancels, address(1), 3000, Duration::from_millis(3));
+        // All that it may have at once, and nine tenths of that again.
+        assert!((940..=960).contains(&let_in), "{let_in}");
+        assert!(cancels.begin(address(2)).is_ok());
+    }
+
+    #[test]
+    fn who_was_refused_may_call_again_after_a_while() {
+        let cancels = Cancels::new(LIMIT).unwrap();
+        let now = Instant::now();
+        (0..LIMIT).for_each(|_| cancels.cancelled(address(1), now));
+        assert!(cancels.is_over(address(1), now));
+        assert!(!cancels.is_over(address(1), now + Duration::from_secs(1)));
+        assert_eq!(cancels.over.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn only_what_is_dropped_young_and_before_its_answer_is_over_counts() {
+        let cancels = Cancels::new(1).unwrap();
+        cancels.begin(address(1)).unwrap().answered();
+        let mut old = cancels.begin(address(1)).unwrap();
+        old.began = old.began.checked_sub(YOUNG).unwrap();
+        drop(old);
+        let cancelled = cancels.begin(address(1)).unwrap();
+        drop(cancelled);
+        assert_eq!(cancels.begin(address(1)).unwrap_err(), TooMany { limit: 1 });
+    }
+
+    #[test]
+    fn none_is_no_limit() {
+        assert!(Cancels::new(0).is_none());
+    }
+
+    #[test]
+    fn however_many_clients_cancel_those_known_are_bounded_and_forgotten() {
+        let cancels = Cancels::new(LIMIT).unwrap();
+        let now = Instant::now();
+        let clients =
+            (0..u32::try_from(2 * MAX_CLIENTS).unwrap()).map(|n| IpAddr::from(n.to_be_bytes()));
+        clients.for_each(|client| cancels.cancelled(client, now));
+        assert_eq!(cancels.clients().by_address.len(), MAX_CLIENTS);
+        cancels.cancelled(address(1), now + REFILL);
+        assert_eq!(cancels.clients().by_address.len(), 1);
+    }
+
+    proptest! {
+        /// The number of those over the limit, which lets others pass without a lock, is never too low.
+        #[test]
+        fn as_many_are_counted_as_over_as_are(
+            steps in prop::collection::vec((0..4_u8, 0..2000_u64, any::<bool>()), 0..300),
+        ) {
+            let cancels = Cancels::new(3).unwrap();
+            let mut now = Instant::now();
+            for (who, milliseconds, cancel) in steps {
+                now += Duration::from_millis(milliseconds);
+                if cancel {
+                    cancels.cancelled(address(who), now);
+                } else {
+                    cancels.is_over(address(who), now);
+                }
+                let clients = cancels.clients();
+                let over = clients.by_address.values().filter(|client| client.is_over).count();
+                prop_assert_eq!(cancels.over.load(Ordering::Relaxed), over);
+            }
+        }
+    }
+}
