@@ -10,7 +10,6 @@ use std::{
 use axum::body::Body as AxumBody;
 use futures_util::future::Either;
 use http::{HeaderMap, Method, Request, Response, header};
-use http_body::Body as _;
 use tonic::body::Body;
 use tower::Service;
 
@@ -63,18 +62,8 @@ impl Service<Request<AxumBody>> for Router {
             return Either::Left(self.rpc.call(request));
         }
         let page = self.hosts.refusal(&request).unwrap_or_else(|| ui::respond(&request));
-        let page = page.map(Body::new);
-        let is_head = request.method() == Method::HEAD;
-        Either::Right(ready(Ok(if is_head { head_of(page) } else { page })))
+        Either::Right(ready(Ok(page.map(Body::new))))
     }
-}
-
-/// The answer to HEAD where this is the one to GET: all but the body (RFC 9110 section 9.3.2).
-fn head_of(mut response: Response<Body>) -> Response<Body> {
-    if let Some(length @ 1..) = response.body().size_hint().exact() {
-        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-    }
-    response.map(|_| Body::empty())
 }
 
 /// Whether a request might be for a method, were its content type another one: the page takes no POST.

@@ -159,7 +159,7 @@ async fn a_reader_with_a_closed_window_holds_up_nobody_else(role: Role) {
 async fn an_endless_list_of_headers_is_refused(role: Role) {
     let server = role.start(ServeConfig::default()).await;
     let mut http2 = Http2::connect(server.address(), &[]).await;
-    let many = http2::headers(&[("x-flood", &"x".repeat(100))]).repeat(200);
+    let many = http2::headers(&[("x-flood", &"x".repeat(100))]).repeat(600);
     let call = [http2::call_headers(ALL), many].concat();
     let mut parts = call.chunks(16_000);
     let first = parts.next().unwrap();

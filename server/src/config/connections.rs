@@ -6,6 +6,9 @@ use clap::Args;
 
 use crate::places::Bound;
 
+/// The largest head of a request, in bytes: more than browsers and proxies send in cookies and tokens.
+const HEADER_LIMIT_BYTES: usize = 32 * 1024;
+
 /// Five times what a search at each key needs, ten a second, for each who shares an address with others;
 /// and less than the thousand that make Go's server close a connection.
 const MAX_CANCELS_PER_ADDRESS: u32 = 500;
@@ -52,7 +55,18 @@ pub struct ConnectionsConfig {
     )]
     pub handshake_timeout: Duration,
 
-    /// How long a connection may take to send the head of an HTTP/1.1 request, idle time included.
+    /// How large the head of a request may be, in bytes; over HTTP/2 each header counts 32 more. Above
+    /// 32 KiB, a client over HTTP/1.1 that stops reading an answer costs that much more memory.
+    #[arg(
+        long,
+        env = "RUNNEL_HEADER_LIMIT_BYTES",
+        value_name = "BYTES",
+        default_value_t = HEADER_LIMIT_BYTES,
+        value_parser = size
+    )]
+    pub header_limit_bytes: usize,
+
+    /// How long the head of an HTTP/1.1 request may take to come, from its first byte on.
     #[arg(
         long,
         env = "RUNNEL_HEADER_TIMEOUT",
@@ -102,6 +116,14 @@ impl ConnectionsConfig {
     }
 }
 
+/// A number of bytes that is more than nothing.
+fn size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("zero makes no sense here: write a number of bytes".to_owned()),
+        parsed => parsed.map_err(|error: std::num::ParseIntError| error.to_string()),
+    }
+}
+
 impl Default for ConnectionsConfig {
     fn default() -> Self {
         Self {
@@ -109,6 +131,7 @@ impl Default for ConnectionsConfig {
             max_connections_per_address: 1024,
             max_cancels_per_address: MAX_CANCELS_PER_ADDRESS,
             handshake_timeout: Duration::from_secs(10),
+            header_limit_bytes: HEADER_LIMIT_BYTES,
             header_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(5),

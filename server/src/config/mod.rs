@@ -334,6 +334,7 @@ mod tests {
             &["--drain-deadline", "-1s"],
             &["--log-format", "xml"],
             &["--idle-timeout", "0s"],
+            &["--header-limit-bytes", "0"],
             &["--tls-cert", "without-a-key.pem"],
             &["--tls-client-ca", "without-a-certificate.pem"],
             &["--admin-listen", "9090"],

@@ -1,8 +1,7 @@
 //! One connection's life: how long it may be idle, how old it may grow, its end.
 
 use std::{
-    future::poll_fn,
-    hash::{BuildHasher as _, RandomState},
+    future::{self, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
@@ -25,8 +24,13 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
+    calls::Calls,
+    half_close::HalfClose,
     handshake::{self, Transport, Version},
-    http::{self, Answers, App, Calls},
+    head_size::HeadLimit,
+    head_timer::HeadTimer,
+    http::{self, Answers, App},
+    rest::{idle, keep_alive, with_jitter},
     socket::{self, Socket},
 };
 use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
@@ -49,6 +53,7 @@ pub(super) struct Connections<S> {
     handshake_timeout: Duration,
     idle_timeout: Duration,
     max_age: Duration,
+    heads: HeadLimit,
     drain_grace: Duration,
     /// What to encrypt with; None for no TLS.
     tls: Option<watch::Receiver<Arc<ServerConfig>>>,
@@ -64,13 +69,15 @@ impl<S: Answers> Connections<S> {
         metrics: ConnectionMetrics,
         draining: watch::Receiver<bool>,
     ) -> Self {
+        let heads = HeadLimit::new(config.header_limit_bytes);
         Self {
             app,
-            http1: http::http1(config.header_timeout),
-            http2: http::http2(),
+            http1: http::http1(config.header_timeout, heads),
+            http2: http::http2(heads),
             handshake_timeout: config.handshake_timeout,
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
+            heads,
             drain_grace: DRAIN_GRACE,
             tls,
             metrics,
@@ -101,10 +108,7 @@ impl<S: Answers> Connections<S> {
             // It has asked for nothing.
             () = self.drained_for_a_while() => return Ok(()),
         };
-        let app = |encrypted| {
-            let calls = Calls::new(self.metrics.clone(), self.draining.clone());
-            App { inner: self.app.clone(), peer, encrypted, calls }
-        };
+        let app = |encrypted| self.app(peer, encrypted);
         if version == Version::Http2 {
             outlet.gather();
         }
@@ -119,6 +123,18 @@ impl<S: Answers> Connections<S> {
             }
             io::Error::other(error)
         })
+    }
+
+    /// What answers on one connection.
+    fn app(&self, peer: SocketAddr, encrypted: Option<Encrypted>) -> App<S> {
+        App {
+            inner: self.app.clone(),
+            peer,
+            encrypted,
+            calls: Calls::new(self.metrics.clone(), self.draining.clone()),
+            heads: self.heads,
+            keep_alive: keep_alive(self.idle_timeout),
+        }
     }
 
     async fn handshake(&self, socket: Socket) -> io::Result<(Transport, Version)> {
@@ -142,23 +158,34 @@ impl<S: Answers> Connections<S> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (io, calls) = (TokioIo::new(io), app.calls.clone());
+        let calls = app.calls.clone();
         // In a box, because a future keeps room for all that passes through it: a task would be several
         // times as large as the larger of the two.
         match version {
             Version::Http1 => {
-                let connection = Box::pin(self.http1.serve_connection(io, app));
-                self.keep(connection, give, &calls, self.drained_for_a_while()).await
+                let io = TokioIo::new(HalfClose::new(io, calls.clone()));
+                let mut http1 = self.http1.clone();
+                http1.timer(HeadTimer(calls.clone()));
+                let connection = Box::pin(http1.serve_connection(io, app));
+                // Were it closed when it is old, what a client asks at that moment would be lost, and a
+                // proxy does not ask again. The next answer says that it is the last.
+                let old = async {
+                    sleep(with_jitter(self.max_age)).await;
+                    calls.grow_old();
+                    future::pending().await
+                };
+                self.keep(connection, give, &calls, self.drained_for_a_while(), old).await
             }
             // GOAWAY says which calls it comes too late for, so it may come at once.
             Version::Http2 => {
-                let connection = Box::pin(self.http2.serve_connection(io, app));
-                self.keep(connection, give, &calls, self.drained()).await
+                let connection = Box::pin(self.http2.serve_connection(TokioIo::new(io), app));
+                let old = sleep(with_jitter(self.max_age));
+                self.keep(connection, give, &calls, self.drained(), old).await
             }
         }
     }
 
-    /// Keeps a connection until it ends by itself. When it is old or idle, or the server `drained`, it
+    /// Keeps a connection until it ends by itself. When it is `old` or idle, or the server `drained`, it
     /// is told to: it takes no more calls then and ends with those it has. Should its client not care,
     /// it ends as soon as it is idle again.
     async fn keep<C>(
@@ -167,6 +194,7 @@ impl<S: Answers> Connections<S> {
         mut give: impl FnMut(&mut Context<'_>),
         calls: &Calls,
         drained: impl Future<Output = ()>,
+        old: impl Future<Output = ()>,
     ) -> Result<(), C::Error>
     where
         C: GracefulConnection,
@@ -179,7 +207,7 @@ impl<S: Answers> Connections<S> {
         let reason_to_go = async {
             tokio::select! {
                 () = drained => {}
-                () = sleep(with_jitter(self.max_age)) => {}
+                () = old => {}
                 () = idle(calls, self.idle_timeout) => {}
             }
         };
@@ -208,33 +236,11 @@ impl<S: Answers> Connections<S> {
     }
 }
 
-/// Resolves when there was no call for `timeout`, or somewhat longer: a clock looked at for each call
-/// would cost more than it is worth.
-async fn idle(calls: &Calls, timeout: Duration) {
-    let mut begun = calls.begun();
-    loop {
-        sleep(timeout).await;
-        let begun_before = std::mem::replace(&mut begun, calls.begun());
-        if calls.open() == 0 && begun == begun_before {
-            return;
-        }
-    }
-}
-
-/// Up to a tenth more, so that connections made together do not end together.
-fn with_jitter(age: Duration) -> Duration {
-    // Every state hashes differently: all the randomness that this needs.
-    let random = RandomState::new().hash_one(()) % 1000;
-    let thousandth_of_a_tenth = age / 10_000;
-    // Below a thousand, by the line above.
-    age.saturating_add(thousandth_of_a_tenth * u32::try_from(random).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use ::http::Response;
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
         net::TcpListener,
         time::Instant,
     };
@@ -266,14 +272,6 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, peer) = listener.accept().await.unwrap();
         (client, tcp, peer)
-    }
-
-    #[test]
-    fn jitter_is_a_tenth_at_most_and_differs() {
-        let ages: Vec<_> = (0..100).map(|_| with_jitter(HOUR)).collect();
-        assert!(ages.iter().all(|age| (HOUR..HOUR + HOUR / 10).contains(age)), "{ages:?}");
-        assert!(ages.iter().any(|age| *age != ages[0]));
-        assert_eq!(with_jitter(Duration::MAX), Duration::MAX);
     }
 
     #[cfg(target_os = "linux")]
@@ -355,10 +353,7 @@ mod tests {
     async fn pings(answers: bool) -> usize {
         let (connections, _server) = connections();
         let (mut peer, socket) = tokio::io::duplex(64 * 1024);
-        let calls = Calls::new(connections.metrics.clone(), connections.draining.clone());
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let inner = connections.app.clone();
-        let app = App { inner, peer: address, encrypted: None, calls };
+        let app = connections.app(SocketAddr::from(([127, 0, 0, 1], 1)), None);
         let served =
             tokio::spawn(
                 async move { connections.http(socket, Version::Http2, app, |_| {}).await },
@@ -390,5 +385,70 @@ mod tests {
         let began = Instant::now();
         assert_eq!(pings(false).await, 1);
         assert!(began.elapsed() < HOUR, "it was only idle");
+    }
+
+    /// Asks over HTTP/1.1 and reads the head of the answer; None if the connection has ended.
+    async fn ask(client: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<String> {
+        client.write_all(REQUEST).await.ok()?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.ok()?);
+        }
+        String::from_utf8(head).ok()
+    }
+
+    /// A client over HTTP/1.1 of connections that are as by default.
+    fn client_over_http1(config: &ConnectionsConfig) -> (DuplexStream, watch::Sender<bool>) {
+        let metrics = ConnectionMetrics::uncounted().unwrap();
+        let (server, draining) = watch::channel(false);
+        let connections = Connections::new(app(), config, None, metrics, draining);
+        let (client, socket) = tokio::io::duplex(64 * 1024);
+        let app = connections.app(SocketAddr::from(([127, 0, 0, 1], 1)), None);
+        tokio::spawn(async move { connections.http(socket, Version::Http1, app, |_| {}).await });
+        (client, server)
+    }
+
+    /// Load balancers keep theirs for a minute: nothing may be asked on one that is just being closed.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_over_http1_may_rest_for_as_long_as_it_was_told() {
+        let (mut client, _server) = client_over_http1(&ConnectionsConfig::default());
+        for _ in 0..3 {
+            let head = ask(&mut client).await.unwrap();
+            let (_, told) = head.split_once("keep-alive: timeout=").unwrap();
+            assert!(head.contains("connection: keep-alive\r\n"), "{head}");
+            let seconds = told.split_once("\r\n").unwrap().0.parse().unwrap();
+            assert!(seconds > 75, "{seconds}");
+            sleep(Duration::from_secs(seconds)).await;
+        }
+        assert!(ask(&mut client).await.is_some());
+        sleep(2 * ConnectionsConfig::default().idle_timeout).await;
+        assert!(ask(&mut client).await.is_none(), "it is closed in the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_from_its_first_byte_on_whatever_came_before() {
+        let config = ConnectionsConfig::default();
+        let (mut client, _server) = client_over_http1(&config);
+        ask(&mut client).await.unwrap();
+        sleep(config.idle_timeout / 2).await;
+        client.write_all(&REQUEST[..10]).await.unwrap();
+        sleep(config.header_timeout - Duration::from_secs(1)).await;
+        client.write_all(&REQUEST[10..20]).await.unwrap();
+        let began = Instant::now();
+        assert_eq!(client.read(&mut [0; 16]).await.unwrap_or_default(), 0, "it is closed");
+        assert_eq!(began.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_connection_over_http1_is_closed_behind_an_answer_that_says_so() {
+        let max_connection_age = Duration::from_secs(60);
+        let config = ConnectionsConfig { max_connection_age, ..ConnectionsConfig::default() };
+        let (mut client, _server) = client_over_http1(&config);
+        ask(&mut client).await.unwrap();
+        sleep(2 * max_connection_age).await;
+        let last =
+            ask(&mut client).await.expect("an answer to what was asked of an old connection");
+        assert!(last.contains("connection: close\r\n") && !last.contains("keep-alive"), "{last}");
+        assert!(ask(&mut client).await.is_none());
     }
 }

@@ -2,38 +2,41 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{self, Future, Ready},
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Frame, SizeHint};
+use futures_util::future::Either;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::sync::watch;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _, util::Oneshot};
 use tracing::Level;
 
-use super::connection::Encrypted;
-use crate::{metrics::ConnectionMetrics, telemetry};
+use super::{
+    calls::{Calls, OpenCall},
+    connection::Encrypted,
+    head_size::HeadLimit,
+    request_body::RequestBody,
+};
+use crate::telemetry;
 
 /// How much of an answer a connection over HTTP/1.1 buffers, in bytes, beyond the chunk it takes last. A
-/// reader that stops reading costs about this much and some 30 KiB (hyper's own default is 408 KiB). It
-/// is the largest head of a request, too.
+/// reader that stops reading costs about this much and some 30 KiB (hyper's own default is 408 KiB). For
+/// hyper it is the room for the head of a request, too: where heads may be larger, it must be.
 const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 
 /// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
@@ -41,11 +44,6 @@ const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
-
-/// The largest list of headers a request may have, in bytes, as RFC 9113 section 6.5.2 counts them.
-/// A larger one is answered 431. The number of CONTINUATION frames it may come in follows from it;
-/// more are a GOAWAY (CVE-2024-27316).
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
 /// Streams that a client may reset before anybody has looked at them. Opening and resetting streams
 /// evades [`MAX_CONCURRENT_STREAMS`] ("rapid reset", CVE-2023-44487); beyond this it is a GOAWAY.
@@ -60,23 +58,23 @@ const MAX_ERROR_RESETS: usize = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The HTTP/1.1 of every connection.
-pub(super) fn http1(header_timeout: Duration) -> http1::Builder {
+/// The HTTP/1.1 of every connection; each has a timer of its own, [`super::head_timer`].
+pub(super) fn http1(header_timeout: Duration, heads: HeadLimit) -> http1::Builder {
     let mut http1 = http1::Builder::new();
     http1
-        .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .max_buf_size(HTTP1_BUFFER_BYTES);
+        .max_buf_size(HTTP1_BUFFER_BYTES.max(heads.bytes()))
+        .max_header_size(heads.bytes());
     http1
 }
 
 /// The HTTP/2 of every connection.
-pub(super) fn http2() -> http2::Builder<TokioExecutor> {
+pub(super) fn http2(heads: HeadLimit) -> http2::Builder<TokioExecutor> {
     let mut http2 = http2::Builder::new(TokioExecutor::new());
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .max_header_list_size(heads.taken_in_over_http2())
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .max_send_buf_size(HTTP2_BUFFER_BYTES)
@@ -91,58 +89,6 @@ pub(super) fn answered(error: &hyper::Error) -> Option<StatusCode> {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else {
         error.is_parse().then_some(StatusCode::BAD_REQUEST)
-    }
-}
-
-/// The calls of one connection; a clone counts the same.
-#[derive(Clone, Debug)]
-pub(super) struct Calls(Arc<Counts>);
-
-#[derive(Debug)]
-struct Counts {
-    begun: AtomicUsize,
-    open: AtomicUsize,
-    metrics: ConnectionMetrics,
-    /// Changes when the server drains, and never else.
-    draining: watch::Receiver<bool>,
-}
-
-impl Calls {
-    /// None yet.
-    pub(super) fn new(metrics: ConnectionMetrics, draining: watch::Receiver<bool>) -> Self {
-        let (begun, open) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Counts { begun, open, metrics, draining }))
-    }
-
-    fn begin(&self) -> OpenCall {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        OpenCall(self.clone())
-    }
-
-    /// How many there have been.
-    pub(super) fn begun(&self) -> usize {
-        self.0.begun.load(Ordering::Relaxed)
-    }
-
-    /// How many there are.
-    pub(super) fn open(&self) -> usize {
-        self.0.open.load(Ordering::Relaxed)
-    }
-
-    fn server_drains(&self) -> bool {
-        // An Err says that the server is gone.
-        self.0.draining.has_changed().unwrap_or(true)
-    }
-}
-
-/// A call that is open until this is dropped.
-#[derive(Debug)]
-struct OpenCall(Calls);
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -180,12 +126,18 @@ pub(super) struct App<S> {
     pub(super) peer: SocketAddr,
     pub(super) encrypted: Option<Encrypted>,
     pub(super) calls: Calls,
+    pub(super) heads: HeadLimit,
+    /// For how long the connection may rest, as HTTP/1.1 says it; None if that is nothing to speak of.
+    pub(super) keep_alive: Option<HeaderValue>,
 }
+
+/// The app's answer, or one that is given in its place.
+type Answer<S> = Either<Oneshot<S, Request<AxumBody>>, Ready<Result<Response<Body>, Infallible>>>;
 
 impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
     type Response = Response<CountedBody>;
     type Error = Infallible;
-    type Future = AppFuture<Oneshot<S, Request<AxumBody>>>;
+    type Future = AppFuture<Answer<S>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
@@ -200,10 +152,27 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
                 peer: self.peer,
             })
         });
-        let can_close = request.version() < Version::HTTP_2;
-        let inner = self.inner.clone().oneshot(request.map(AxumBody::new));
-        AppFuture { inner, call: Some(self.calls.begin()), can_close, asked }
+        let is_head = request.method() == Method::HEAD;
+        let is_http1 = request.version() < Version::HTTP_2;
+        let keep_alive = self.keep_alive.clone().filter(|_| may_go_on(&request));
+        let call = Some(self.calls.begin());
+        let refusal = if is_http1 { None } else { self.heads.refusal(&request) };
+        let request = request.map(|body| AxumBody::new(RequestBody::new(body)));
+        let inner = match refusal {
+            None => Either::Left(self.inner.clone().oneshot(request)),
+            Some(refusal) => Either::Right(future::ready(Ok(refusal))),
+        };
+        AppFuture { inner, call, is_head, is_http1, keep_alive, asked }
     }
+}
+
+/// Whether the connection may go on behind a request, and says so by `keep-alive`: over HTTP/1.1, unless
+/// the client asks to close it (RFC 9112 section 9.6).
+fn may_go_on<B>(request: &Request<B>) -> bool {
+    let options = request.headers().get_all(header::CONNECTION).iter();
+    let mut options = options.filter_map(|value| value.to_str().ok()).flat_map(|it| it.split(','));
+    request.version() == Version::HTTP_11
+        && !options.any(|option| option.trim().eq_ignore_ascii_case("close"))
 }
 
 /// What a request asked for, for the log.
@@ -220,8 +189,11 @@ pin_project! {
         #[pin]
         inner: F,
         call: Option<OpenCall>,
-        // Whether an answer can say that it is the connection's last: RFC 9112 section 9.6.
-        can_close: bool,
+        is_head: bool,
+        // Only then an answer says what becomes of its connection.
+        is_http1: bool,
+        // None if the answer says nothing of the kind.
+        keep_alive: Option<HeaderValue>,
         // None if nobody reads the log that closely.
         asked: Option<Box<Asked>>,
     }
@@ -237,21 +209,56 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx))?;
         let call = this.call.take();
-        if *this.can_close && call.as_ref().is_some_and(|call| call.0.server_drains()) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let is_last = call.as_ref().is_some_and(|call| call.calls().is_last());
+        if *this.is_http1 {
+            tell_what_becomes_of_the_connection(
+                response.headers_mut(),
+                is_last,
+                this.keep_alive.take(),
+            );
+        }
+        if *this.is_head {
+            response = head_of(response);
         }
         // A call that ends badly has a status of its own, and answers 200.
         let status = response.status();
-        if let Some(OpenCall(calls)) = &call
+        if let Some(call) = &call
             && (status.is_client_error() || status.is_server_error())
         {
-            calls.0.metrics.answered_http_error(status);
+            call.calls().metrics().answered_http_error(status);
             if let Some(Asked { method, path, peer }) = this.asked.as_deref() {
                 tracing::debug!(%peer, %method, path, status = status.as_u16(), "refused a request");
             }
         }
         Poll::Ready(Ok(response.map(|inner| CountedBody { inner, _call: call })))
     }
+}
+
+/// Says in an answer that it is the connection's last (RFC 9112 section 9.6), or for how long the
+/// connection may rest (RFC 2068 section 19.7.1.1; that it is about this connection alone, RFC 9110 section
+/// 7.6.1 wants said).
+fn tell_what_becomes_of_the_connection(
+    headers: &mut HeaderMap,
+    is_last: bool,
+    keep_alive: Option<HeaderValue>,
+) {
+    if is_last {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    } else if let Some(keep_alive) = keep_alive {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.insert(KEEP_ALIVE, keep_alive);
+    }
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The answer to HEAD where this is the one to GET: all but the body (RFC 9110 section 9.3.2). Over
+/// HTTP/1.1 hyper sees to that; over HTTP/2 it sends the body, which is an error of the stream.
+fn head_of(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Body::empty())
 }
 
 /// A body whose call is open for as long as it is there.

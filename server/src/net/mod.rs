@@ -5,7 +5,12 @@
 //! | this one | accepts, refuses what is over the bounds, drains |
 //! | `handshake` | what a client speaks |
 //! | `connection` | one connection's life: its age, its end |
-//! | `http` | what hyper is told, and who counts the calls of a connection |
+//! | `rest` | how long a connection may rest |
+//! | `http` | what hyper is told, and the way of a request to the app |
+//! | `calls` | the calls of one connection |
+//! | `head_size`, `head_timer` | how large the head of a request may be, and how long it may take |
+//! | `request_body` | reads on where nobody reads a request's body to its end |
+//! | `half_close` | clients over HTTP/1.1 that close their side with their request |
 //! | `socket` | TCP, its options, and a close that loses nothing |
 //! | `gather` | large writes over HTTP/2 |
 //! | `tls` | encryption of the public port |
@@ -16,10 +21,16 @@
 //! old or idle, and closes sockets under clients that still read.
 
 mod any_certificate;
+mod calls;
 mod connection;
 mod gather;
+mod half_close;
 mod handshake;
+mod head_size;
+mod head_timer;
 mod http;
+mod request_body;
+mod rest;
 mod socket;
 mod tls;
 

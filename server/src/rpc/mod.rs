@@ -2,7 +2,6 @@
 //!
 //! | layer | why |
 //! |---|---|
-//! | [`unread_body`] | an early answer must not break the connection under a client that still sends |
 //! | [`check`](check()) of [`hosts`](crate::access::Hosts) | on loopback, only calls for a name that is ours |
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
@@ -41,7 +40,6 @@ pub mod observe;
 pub mod raw_body;
 pub(crate) mod trace_parent;
 pub mod trailers;
-pub mod unread_body;
 
 #[cfg(test)]
 mod interleavings;
@@ -123,7 +121,6 @@ where
         TraceTrust::Proxies(_) => Formats::Any,
     };
     let service = ServiceBuilder::new()
-        .map_request(unread_body::read_away)
         // nginx buffers answers unless told not to, and a stream would come all at once.
         .layer(SetResponseHeaderLayer::overriding(
             HeaderName::from_static("x-accel-buffering"),
