@@ -10,10 +10,11 @@ const OTHER_FILES: u64 = 256;
 /// Raises the limit of this process to what the connections may need, as far as the system lets it, and
 /// warns if that is not enough.
 pub fn raise(connections: &ConnectionsConfig) {
-    let wanted = u64::try_from(connections.max_connections).unwrap_or(u64::MAX);
-    let wanted = wanted.saturating_add(OTHER_FILES);
+    let places = connections.bound().total;
+    let is_bounded = places < usize::MAX;
+    let wanted = u64::try_from(places).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
     match raise_to(wanted) {
-        Ok(limit) if limit < wanted => tracing::warn!(
+        Ok(limit) if limit < wanted && is_bounded => tracing::warn!(
             limit,
             wanted,
             "the limit of open files is too low for --max-connections {}: raise the hard limit \

@@ -19,7 +19,7 @@
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page, embedded |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
-//! | [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
+//! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
 pub mod access;
@@ -36,6 +36,7 @@ pub mod fuzzing;
 pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
+pub mod listen;
 pub mod metrics;
 pub mod net;
 pub mod places;
@@ -43,6 +44,7 @@ mod proxies;
 pub mod readiness;
 mod router;
 pub mod rpc;
+mod seldom;
 pub mod services;
 pub mod signal;
 pub mod telemetry;

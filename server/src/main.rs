@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use clap::Parser as _;
 use runnel::{
     Listeners,
     config::{Cli, Command, ServeConfig},
@@ -15,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit codes: 0 clean, 1 failure, 2 bad usage (clap's own).
 fn main() -> ExitCode {
-    let (command, config) = Cli::parse().into_command();
+    let (command, config) = Cli::of_the_process().into_command();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the async runtime: {error}")),
@@ -39,16 +38,17 @@ fn main() -> ExitCode {
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
     runnel::telemetry::init(config.log_format);
+    // First, so that none ends the process that should not.
+    let shutdown = runnel::signal::shutdown()
+        .map_err(|error| format!("cannot listen for signals: {error}"))?;
     runnel::file_limit::raise(&config.connections);
     let listeners = Listeners {
-        public: bind("--listen", config.listen).await?,
+        public: bind("--listen", config.listen)?,
         admin: match config.admin.admin_listen {
-            Some(address) => Some(bind("--admin-listen", address).await?),
+            Some(address) => Some(bind("--admin-listen", address)?),
             None => None,
         },
     };
-    let shutdown = runnel::signal::shutdown()
-        .map_err(|error| format!("cannot listen for signals: {error}"))?;
     #[cfg(feature = "otel")]
     let traces = runnel::traces::Traces::start(&config.traces)
         .map_err(|error| format!("cannot export traces: {error}"))?;
@@ -58,9 +58,8 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
     served.map_err(|error| error.to_string())
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
+fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
+    runnel::listen::listen(address)
         .map_err(|error| format!("cannot listen on {address} ({flag}): {error}"))
 }
 

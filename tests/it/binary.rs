@@ -5,6 +5,7 @@ use std::process::Stdio;
 use runnel_tests::{
     binary::{self, Binary},
     patiently,
+    wire::is_none_the_worse,
 };
 use runnel_web::api::ApiClient;
 use tonic::transport::Endpoint;
@@ -16,6 +17,23 @@ async fn sigterm_and_sigint_end_it_with_exit_code_0() {
         binary.signal(signal).await;
         assert_eq!(binary.exit().await.code(), Some(0), "{signal}");
     }
+}
+
+/// What others send to servers that read files or write logs.
+#[tokio::test]
+async fn signals_that_ask_for_nothing_here_are_told_and_end_nothing() {
+    let mut binary = Binary::start(&[]).await;
+    for signal in ["HUP", "USR1", "USR2"] {
+        binary.signal(signal).await;
+        let named = format!("SIG{signal}: ");
+        let is_about_it = |line: &serde_json::Value| {
+            line["message"].as_str().is_some_and(|text| text.starts_with(&named)).then_some(())
+        };
+        binary.log(&named, is_about_it).await;
+    }
+    is_none_the_worse(binary.address()).await;
+    binary.signal("TERM").await;
+    assert_eq!(binary.exit().await.code(), Some(0));
 }
 
 #[tokio::test]

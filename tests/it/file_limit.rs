@@ -62,8 +62,8 @@ async fn a_hard_limit_that_is_too_low_is_told_and_connections_beyond_it_wait_the
     is_none_the_worse(address).await;
     binary.signal("TERM").await;
     assert!(binary.exit().await.success());
-    // It tries ten times a second, and when a connection ends.
-    let tries = binary.rest_of_log().await.iter().filter(|line| is_stuck(line)).count();
-    let allowed = began.elapsed().as_millis() / 100 + 100;
-    assert!(tries as u128 <= allowed, "{tries} tries, {allowed} allowed");
+    // It tries ten times a second, and when a connection ends; it says so every ten seconds.
+    let said = binary.rest_of_log().await.iter().filter(|line| is_stuck(line)).count();
+    let allowed = began.elapsed().as_secs() / 10;
+    assert!(said as u64 <= allowed, "{said} lines, {allowed} allowed");
 }

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub struct AdminConfig {
     /// Address and port for `/livez`, `/readyz` and `/metrics`, never to be reached from outside;
-    /// port 0 takes a free one and logs it, and an empty value is no such port.
+    /// port 0 takes a free one and logs it; `off`, or an empty value, is no such port.
     #[arg(
         long,
         env = "RUNNEL_ADMIN_LISTEN",
@@ -29,5 +29,5 @@ impl Default for AdminConfig {
 }
 
 fn address_or_nothing(text: &str) -> Result<Option<SocketAddr>, AddrParseError> {
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+    if matches!(text, "" | "off") { Ok(None) } else { text.parse().map(Some) }
 }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 
+use super::numbers;
 use crate::backend::{
     BackendAuthority,
     url::{BackendUrl, DEFAULT_PORT},
@@ -20,8 +21,8 @@ pub struct BackendConfig {
 
     /// The host of a backend without TLS, as the compose file of the original has it; --backend goes
     /// before it.
-    #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host, default_value = "")]
-    pub backend_host: BackendHost,
+    #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host)]
+    pub backend_host: Option<String>,
 
     /// The port that goes with --backend-host.
     #[arg(
@@ -71,7 +72,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_CONNECT_TIMEOUT",
         value_name = "DURATION",
         default_value = "5s",
-        value_parser = humantime::parse_duration
+        value_parser = numbers::duration
     )]
     pub backend_connect_timeout: Duration,
 
@@ -82,7 +83,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_KEEPALIVE",
         value_name = "DURATION",
         default_value = "0s",
-        value_parser = humantime::parse_duration
+        value_parser = numbers::duration_or_zero
     )]
     pub backend_keepalive: Duration,
 
@@ -92,7 +93,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration
     )]
     pub backend_health_interval: Duration,
 
@@ -102,7 +103,7 @@ pub struct BackendConfig {
         env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
         value_name = "DURATION",
         default_value = "30s",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration
     )]
     pub backend_resolve_interval: Duration,
 
@@ -129,9 +130,6 @@ pub struct BackendConfig {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// A host that may not be given.
-pub(super) type BackendHost = Option<String>;
-
 impl BackendConfig {
     /// Every backend; none if the server is to answer itself.
     pub(crate) fn urls(&self) -> Vec<BackendUrl> {
@@ -148,7 +146,7 @@ impl BackendConfig {
 
     /// How often connections are pinged; None for only when they are suspect.
     pub(crate) fn keepalive(&self) -> Option<Duration> {
-        Some(self.backend_keepalive).filter(|interval| !interval.is_zero())
+        numbers::unless_zero(self.backend_keepalive)
     }
 }
 
@@ -173,12 +171,9 @@ impl Default for BackendConfig {
     }
 }
 
-fn host(text: &str) -> Result<BackendHost, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
+fn host(text: &str) -> Result<String, String> {
     let url = BackendUrl::plain(text, DEFAULT_PORT);
-    url.map(|_| Some(text.to_owned())).map_err(|_| "a host is a name or an address".to_owned())
+    url.map(|_| text.to_owned()).map_err(|_| "a host is a name or an address".to_owned())
 }
 
 /// In a pod beside a service named `backend`, Kubernetes sets `BACKEND_PORT=tcp://10.0.0.1:50051`.
@@ -211,7 +206,7 @@ mod tests {
     #[test]
     fn the_two_names_of_the_original_mean_a_backend() {
         let named = |host: &str| BackendConfig {
-            backend_host: super::host(host).unwrap(),
+            backend_host: super::host(host).ok(),
             backend_port: 7,
             ..BackendConfig::default()
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::numbers;
 use crate::places::Bound;
 
 /// The largest head of a request, in bytes: more than browsers and proxies send in cookies and tokens.
@@ -16,7 +17,7 @@ const MAX_CANCELS_PER_ADDRESS: u32 = 500;
 /// The bounds of connections on the public port.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionsConfig {
-    /// Connections open at once, in all; one more is closed at once.
+    /// Connections open at once, in all; one more is closed at once. 0 for no limit but that of open files.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTIONS",
@@ -25,7 +26,7 @@ pub struct ConnectionsConfig {
     )]
     pub max_connections: usize,
 
-    /// Connections open at once for one client address (an IPv6 client is its /64).
+    /// Connections open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTIONS_PER_ADDRESS",
@@ -51,7 +52,7 @@ pub struct ConnectionsConfig {
         env = "RUNNEL_HANDSHAKE_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration
     )]
     pub handshake_timeout: Duration,
 
@@ -72,7 +73,7 @@ pub struct ConnectionsConfig {
         env = "RUNNEL_HEADER_TIMEOUT",
         value_name = "DURATION",
         default_value = "60s",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration
     )]
     pub header_timeout: Duration,
 
@@ -83,28 +84,29 @@ pub struct ConnectionsConfig {
         env = "RUNNEL_REQUEST_TIMEOUT",
         value_name = "DURATION",
         default_value = "60s",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration
     )]
     pub request_timeout: Duration,
 
-    /// How long a connection may be without a call before it is closed; at most twice as long.
+    /// How long a connection may be without a call before it is closed; at most twice as long. 0s for
+    /// ever.
     #[arg(
         long,
         env = "RUNNEL_IDLE_TIMEOUT",
         value_name = "DURATION",
         default_value = "5m",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration_or_zero
     )]
     pub idle_timeout: Duration,
 
     /// How old a connection may grow before its client is asked to make a new one; up to a tenth more,
-    /// so that not all come back at once. Its open calls go on.
+    /// so that not all come back at once. Its open calls go on. 0s for ever.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTION_AGE",
         value_name = "DURATION",
         default_value = "1h",
-        value_parser = super::positive_duration
+        value_parser = numbers::duration_or_zero
     )]
     pub max_connection_age: Duration,
 }
@@ -112,7 +114,17 @@ pub struct ConnectionsConfig {
 impl ConnectionsConfig {
     /// How many there may be.
     pub(crate) fn bound(&self) -> Bound {
-        Bound { total: self.max_connections, per_address: self.max_connections_per_address }
+        numbers::bound(self.max_connections, self.max_connections_per_address)
+    }
+
+    /// How long one may be without a call.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        numbers::or_longest(self.idle_timeout)
+    }
+
+    /// How old one may grow.
+    pub(crate) fn max_age(&self) -> Duration {
+        numbers::or_longest(self.max_connection_age)
     }
 }
 

@@ -1,17 +1,22 @@
 //! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
-//! environment name and a default.
+//! environment name and a default. A variable that is set to nothing is not set, and zero is refused unless
+//! the option says what it means.
 
 mod access;
 mod admin;
 mod backend;
 mod connections;
+mod given;
+mod numbers;
 mod tls;
 #[cfg(feature = "otel")]
 mod traces;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
+};
 
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
@@ -19,17 +24,19 @@ pub use self::{
     access::AccessConfig, admin::AdminConfig, backend::BackendConfig,
     connections::ConnectionsConfig, tls::TlsConfig,
 };
-use crate::{
-    places::Bound,
-    rpc::{
-        Limits, MESSAGE_LIMIT_BYTES,
-        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
-    },
+use crate::rpc::{
+    Limits, MESSAGE_LIMIT_BYTES,
+    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
 #[derive(Debug, Parser)]
-#[command(name = "runnel", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "runnel",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_long_help = RULES
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<CliCommand>,
@@ -64,13 +71,14 @@ pub struct ServeConfig {
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 
-    /// How long open calls may go on once a shutdown began; what is left then ends as UNAVAILABLE.
+    /// How long open calls may go on once a shutdown began; what is left then ends as UNAVAILABLE. With
+    /// 1ms they end at once.
     #[arg(
         long,
         env = "RUNNEL_DRAIN_DEADLINE",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = humantime::parse_duration
+        value_parser = numbers::duration
     )]
     pub drain_deadline: Duration,
 
@@ -79,7 +87,8 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MESSAGE_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES
+        default_value_t = MESSAGE_LIMIT_BYTES,
+        value_parser = numbers::size
     )]
     pub message_limit_bytes: usize,
 
@@ -88,7 +97,8 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES
+        default_value_t = MESSAGE_LIMIT_BYTES,
+        value_parser = numbers::size
     )]
     pub answer_limit_bytes: usize,
 
@@ -97,25 +107,26 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = METADATA_LIMIT_BYTES
+        default_value_t = METADATA_LIMIT_BYTES,
+        value_parser = numbers::size
     )]
     pub answer_metadata_limit_bytes: usize,
 
-    /// How long a unary call may take, whatever deadline its client sets.
+    /// How long a unary call may take, whatever deadline its client sets; 0s for no limit.
     #[arg(
         long,
         env = "RUNNEL_UNARY_DEADLINE",
         value_name = "DURATION",
         default_value = "60s",
-        value_parser = humantime::parse_duration
+        value_parser = numbers::duration_or_zero
     )]
     pub unary_deadline: Duration,
 
-    /// Unary calls open at once, in all.
+    /// Unary calls open at once, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
     pub max_calls: usize,
 
-    /// Unary calls open at once for one client address (an IPv6 client is its /64).
+    /// Unary calls open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
     #[arg(
         long,
         env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
@@ -124,11 +135,11 @@ pub struct ServeConfig {
     )]
     pub max_calls_per_address: usize,
 
-    /// Streams open at once, in all.
+    /// Streams open at once, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
     pub max_streams: usize,
 
-    /// Streams open at once for one client address (an IPv6 client is its /64).
+    /// Streams open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
     #[arg(
         long,
         env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
@@ -180,6 +191,14 @@ struct HealthcheckConfig {
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
+/// What holds for every option.
+const RULES: &str = "\
+A flag goes before its environment variable. A variable that is set to nothing counts as not set \
+(RUNNEL_ADMIN_LISTEN alone means something then: no admin port).
+Lists have commas between their items; blanks around them and a comma at the end do not matter.
+Durations are written like 500ms, 10s, 5m, 1h. Zero switches a limit off where its option says so, and is \
+refused everywhere else.";
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -190,6 +209,23 @@ pub enum LogFormat {
 }
 
 impl Cli {
+    /// Reads the command line and the environment of this process; ends it where they ask for help or make
+    /// no sense.
+    pub fn of_the_process() -> Self {
+        Self::read(env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let command = given::environment(Self::command(), |name| env::var_os(name));
+        let args = given::arguments(&command, args);
+        let matches = command.try_get_matches_from(&args).or_else(|error| match error.kind() {
+            // Of the command as it is, with the names of all variables.
+            ErrorKind::DisplayHelp => Self::command().try_get_matches_from(&args),
+            _ => Err(error),
+        })?;
+        Self::from_arg_matches(&matches)
+    }
+
     /// What to do, and with which options.
     pub fn into_command(self) -> (Command, ServeConfig) {
         match self.command {
@@ -212,20 +248,12 @@ impl ServeConfig {
                 message_bytes: self.answer_limit_bytes,
                 metadata_bytes: self.answer_metadata_limit_bytes,
             },
-            unary_deadline: Some(self.unary_deadline),
+            unary_deadline: numbers::unless_zero(self.unary_deadline),
             request_timeout: self.connections.request_timeout,
-            unary: Bound { total: self.max_calls, per_address: self.max_calls_per_address },
-            streams: Bound { total: self.max_streams, per_address: self.max_streams_per_address },
+            unary: numbers::bound(self.max_calls, self.max_calls_per_address),
+            streams: numbers::bound(self.max_streams, self.max_streams_per_address),
             cancels_per_address: self.connections.max_cancels_per_address,
         }
-    }
-}
-
-/// A duration that is not zero: where none would mean that nothing works.
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
-        parsed => parsed.map_err(|error| error.to_string()),
     }
 }
 
@@ -259,12 +287,10 @@ impl Default for ServeConfig {
 mod tests {
     use std::{fs, path::Path};
 
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(args: &[&str]) -> Result<(Command, ServeConfig), clap::Error> {
-        Cli::try_parse_from([&["runnel"], args].concat()).map(Cli::into_command)
+        Cli::read(["runnel"].iter().chain(args).map(OsString::from)).map(Cli::into_command)
     }
 
     #[test]
@@ -297,7 +323,56 @@ mod tests {
     fn an_empty_admin_address_is_no_admin_port() {
         let admin = |args: &[&str]| parse(args).unwrap().1.admin.admin_listen;
         assert_eq!(admin(&["--admin-listen", ""]), None);
+        assert_eq!(admin(&["--admin-listen", "off"]), None);
         assert_eq!(admin(&["--admin-listen", "[::]:9"]), Some("[::]:9".parse().unwrap()));
+    }
+
+    /// Whatever is counted or takes time: with each new option this asks again what zero means there.
+    #[test]
+    fn zero_is_refused_or_help_says_what_it_switches_off() {
+        let mut numbers = 0;
+        for arg in Cli::command().get_arguments() {
+            let name = arg.get_value_names().map(|names| names[0].to_string());
+            let zero = match name.as_deref() {
+                Some("DURATION") => "0s",
+                Some("BYTES" | "CALLS" | "STREAMS" | "CONNECTIONS") => "0",
+                // A number by another name would be missed here.
+                _ if arg.get_default_values().iter().any(|value| is_number(value)) => {
+                    assert_eq!(arg.get_id(), "backend_port", "what is it a number of?");
+                    continue;
+                }
+                _ => continue,
+            };
+            numbers += 1;
+            let flag = format!("--{}", arg.get_long().unwrap());
+            let help = arg.get_long_help().or(arg.get_help()).unwrap().to_string();
+            let says_what = help.contains(&format!("{zero} for "));
+            match parse(&[&flag, zero]) {
+                Ok(_) => assert!(says_what, "{flag} takes {zero}, and does not say why: {help}"),
+                Err(error) => {
+                    assert_eq!(error.exit_code(), 2);
+                    assert!(!says_what, "{flag} refuses {zero}: {help}");
+                    assert!(error.to_string().contains("zero"), "{error}");
+                }
+            }
+            // So large that it could be added to no clock.
+            let huge = if zero == "0s" { "10000years" } else { "4000000000" };
+            assert!(parse(&[&flag, huge]).is_ok(), "{flag} {huge}");
+        }
+        assert!(numbers >= 20, "only {numbers}");
+    }
+
+    fn is_number(value: &std::ffi::OsStr) -> bool {
+        value.to_str().is_some_and(|value| value.parse::<u64>().is_ok())
+    }
+
+    #[test]
+    fn zero_switches_limits_off() {
+        let zeros = ["--unary-deadline=0s", "--max-calls=0", "--max-streams-per-address=0"];
+        let limits = parse(&zeros).unwrap().1.limits();
+        assert_eq!(limits.unary_deadline, None);
+        assert_eq!((limits.unary.total, limits.unary.per_address), (usize::MAX, 1024));
+        assert_eq!((limits.streams.total, limits.streams.per_address), (4096, usize::MAX));
     }
 
     /// People copy these; a name that there is not would be ignored without a word.

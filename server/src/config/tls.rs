@@ -27,7 +27,7 @@ pub struct TlsConfig {
         env = "RUNNEL_TLS_RELOAD_INTERVAL",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = super::positive_duration
+        value_parser = super::numbers::duration
     )]
     pub tls_reload_interval: Duration,
 }

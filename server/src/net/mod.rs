@@ -46,7 +46,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 pub use self::connection::Encrypted;
@@ -56,6 +56,7 @@ use crate::{
     config::ServeConfig,
     metrics::ConnectionMetrics,
     places::{Full, Permit, Pool},
+    seldom::Seldom,
 };
 
 /// How long the last words of ended calls may take to reach their clients.
@@ -93,6 +94,7 @@ pub(crate) async fn serve(
     let mut open = JoinSet::new();
 
     let begin = |open: &mut JoinSet<()>, (tcp, peer): (TcpStream, SocketAddr)| {
+        let peer = canonical(peer);
         let Some(place) = place(&places, peer, metrics) else { return };
         let serve = Arc::clone(&connections).serve(tcp, peer);
         let opened = metrics.opened();
@@ -102,10 +104,11 @@ pub(crate) async fn serve(
         });
     };
 
+    let mut failures = Seldom::default();
     let accept = async {
         loop {
             tokio::select! {
-                connection = accept(&listener) => begin(&mut open, connection),
+                connection = accept(&listener, &mut failures) => begin(&mut open, connection),
                 // What has ended must be taken out of the set.
                 Some(_) = open.join_next() => {}
             }
@@ -138,15 +141,23 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// The address of a client as everybody writes it. On a listener for IPv6 and IPv4 the system writes
+/// those of IPv4 as `::ffff:192.0.2.1`.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// The next connection; `failures` are those to accept one, so far.
+async fn accept(listener: &TcpListener, failures: &mut Seldom) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(connection) => return connection,
             // The client was gone before it was its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                if let Some(unsaid) = failures.happened(Instant::now()) {
+                    tracing::warn!(unsaid, "cannot accept a connection: {error}");
+                }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -188,6 +199,14 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address_that_it_stands_for() {
+        let canonical = |text: &str| super::canonical(text.parse().unwrap()).to_string();
+        assert_eq!(canonical("[::ffff:10.89.2.1]:44898"), "10.89.2.1:44898");
+        assert_eq!(canonical("10.89.2.1:1"), "10.89.2.1:1");
+        assert_eq!(canonical("[2001:db8::1]:1"), "[2001:db8::1]:1");
+    }
 
     /// These were once reset: the listener was closed over them.
     #[tokio::test]

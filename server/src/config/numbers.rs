@@ -1,0 +1,73 @@
+//! How numbers are read, and what zero means: it switches a limit off where the option says so, and is
+//! refused everywhere else.
+
+use std::time::Duration;
+
+use crate::places::Bound;
+
+/// As good as for ever, and short enough to be added to any clock.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A duration that is more than nothing.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_zero(text)? {
+        Duration::ZERO => Err("zero makes no sense here: write a duration such as 10s".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A duration, or zero to switch off what it limits.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text);
+    // Nobody writes a unit behind nothing.
+    let parsed = if text.trim() == "0" { Ok(Duration::ZERO) } else { parsed };
+    parsed.map(|duration| duration.min(LONGEST)).map_err(|error| error.to_string())
+}
+
+/// A number of bytes that is more than nothing.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("zero makes no sense here: write a number of bytes".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+/// A duration that limits something, unless it is zero.
+pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| !duration.is_zero())
+}
+
+/// The same where something must be waited for.
+pub(super) fn or_longest(duration: Duration) -> Duration {
+    unless_zero(duration).unwrap_or(LONGEST)
+}
+
+/// How many there may be; zero is no limit.
+pub(super) fn bound(total: usize, per_address: usize) -> Bound {
+    let unless_zero = |count| if count == 0 { usize::MAX } else { count };
+    Bound { total: unless_zero(total), per_address: unless_zero(per_address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_a_duration_only_where_it_may_be() {
+        for zero in ["0", "0s", "0ms"] {
+            assert_eq!(duration_or_zero(zero), Ok(Duration::ZERO));
+            assert!(duration(zero).unwrap_err().contains("zero"));
+        }
+        assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
+        for bad in ["", "-1s", "1", "s"] {
+            assert!(duration_or_zero(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn no_duration_is_too_long_for_a_clock() {
+        let longest = duration("10000years").unwrap();
+        assert_eq!(longest, LONGEST);
+        assert!(std::time::Instant::now().checked_add(2 * longest).is_some());
+    }
+}
