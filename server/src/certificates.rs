@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
     server::VerifierBuilderError,
 };
 
-use crate::signal::Hangups;
+use crate::{signal::Hangups, tls_words, trust::Trusted};
 
 /// Why there can be no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +40,30 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A certificate or key cannot be used, or does not belong to the other.
-    #[error("{} cannot be used: {source}", .path.display())]
+    #[error("{} cannot be used: {}", .path.display(), tls_words::of(.source))]
     Unusable {
         /// Which.
         path: PathBuf,
         /// Why not.
         source: rustls::Error,
     },
-    /// The roots of clients' certificates cannot be used.
+    /// A key of a kind that there is no cryptography for.
+    #[error(
+        "{} has a key for {kind}, which is not supported: make one for P-256, P-384, Ed25519 or RSA",
+        .path.display()
+    )]
+    KeyKind {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is for.
+        kind: &'static str,
+    },
+    /// A key that needs a password.
+    #[error("the private key in {} is encrypted: write it without a password", .0.display())]
+    Encrypted(PathBuf),
+    /// Those to trust cannot be used.
     #[error("{} cannot be used: {source}", .path.display())]
-    ClientCa {
+    Ca {
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -170,19 +184,36 @@ pub(crate) fn certificates(
     Ok(certificates)
 }
 
-/// Certificates as roots, to trust what comes from them.
-pub(crate) fn roots(path: &Path, pem: &[u8]) -> Result<rustls::RootCertStore, TlsError> {
+/// Whom to trust: the certificates in what was read from `path`, and what comes from them.
+pub(crate) fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
+    let certificates = certificates(path, pem)?;
     let mut roots = rustls::RootCertStore::empty();
-    for root in certificates(path, pem)? {
+    for root in &certificates {
         let unusable = |source| TlsError::Unusable { path: path.to_owned(), source };
-        roots.add(root).map_err(unusable)?;
+        roots.add(root.clone()).map_err(unusable)?;
     }
-    Ok(roots)
+    Ok(Trusted { certificates, roots })
 }
 
 /// The private key in what was read from `path`.
 pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let what = "a private key";
-    let broken = |source| TlsError::Pem { path: path.to_owned(), what, source };
-    PrivateKeyDer::from_pem_slice(pem).map_err(broken)
+    let path = path.to_owned();
+    let key = match PrivateKeyDer::from_pem_slice(pem) {
+        Ok(key) => key,
+        // It is no key for whoever has not the password.
+        Err(pem::Error::NoItemsFound) if is_encrypted(pem) => {
+            return Err(TlsError::Encrypted(path));
+        }
+        Err(source) => return Err(TlsError::Pem { path, what, source }),
+    };
+    match tls_words::unsupported_key(key.secret_der()) {
+        Some(kind) => Err(TlsError::KeyKind { path, kind }),
+        None => Ok(key),
+    }
+}
+
+fn is_encrypted(pem: &[u8]) -> bool {
+    let mark = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    pem.windows(mark.len()).any(|window| window == mark)
 }

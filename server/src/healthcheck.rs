@@ -1,5 +1,7 @@
 //! `runnel healthcheck`: asks a running server for its health the way any gRPC client would. It is
-//! what a container runs, where there is no shell and no curl.
+//! what a container runs, where there is no shell and no curl. In front of a backend it is the front that
+//! answers, with the verdict of its `/readyz` ([`FRONT`]): what the backend says of itself is one of the things
+//! that verdict is made of.
 //!
 //! Over TLS it takes whatever certificate it is shown: it asks its own machine for one word and tells
 //! nothing, and a certificate that has expired is no reason to kill the server. If clients need one, it
@@ -14,16 +16,22 @@ use std::{
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
-use tonic::{Code, transport::Endpoint};
+use tonic::{Code, Request, metadata::MetadataValue, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-
 use tower::service_fn;
 
 use crate::{certificates::TlsError, config::ServeConfig, net};
+
+/// Metadata of a health check that is for the server which listens, whatever it is in front of. Any client
+/// may send it: it learns whether calls should come here.
+pub(crate) const FRONT: &str = "runnel-front";
 
 /// Longer than a healthy server ever takes, shorter than the patience of those who ask.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -65,56 +73,72 @@ pub enum HealthcheckError {
 
 /// Asks `grpc.health.v1` for the health of the whole server that listens on `config.listen`.
 pub async fn check(config: &ServeConfig) -> Result<(), HealthcheckError> {
-    let address = reachable(config.listen);
+    let address = config.listen;
     let unreachable = |source| HealthcheckError::Unreachable { address, source };
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+    let tls = net::client_config(&config.tls).await?;
+    let tls = tls.map(|tls| TlsConnector::from(Arc::new(tls)));
+    let addresses = reachable(address);
+    let connect = move |_: Uri| {
+        let (tls, addresses) = (tls.clone(), addresses.clone());
+        async move { connect(&addresses, tls).await.map(TokioIo::new) }
+    };
+    let channel = Endpoint::from_shared(format!("http://{}", reachable(address)[0]))
         .map_err(unreachable)?
         .connect_timeout(TIMEOUT)
-        .timeout(TIMEOUT);
-    let channel = match net::client_config(&config.tls).await? {
-        Some(tls) => {
-            let connector = TlsConnector::from(Arc::new(tls));
-            let connect = move |_: Uri| {
-                let connector = connector.clone();
-                async move {
-                    let tcp = TcpStream::connect(address).await?;
-                    let stream = connector.connect(address.ip().into(), tcp).await?;
-                    Ok::<_, io::Error>(TokioIo::new(stream))
-                }
-            };
-            endpoint.connect_with_connector(service_fn(connect)).await
-        }
-        None => endpoint.connect().await,
-    };
-    let channel = channel.map_err(unreachable)?;
-    match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
+        .timeout(TIMEOUT)
+        .connect_with_connector(service_fn(connect))
+        .await
+        .map_err(unreachable)?;
+    let mut request = Request::new(HealthCheckRequest::default());
+    request.metadata_mut().insert(FRONT, MetadataValue::from_static("1"));
+    match HealthClient::new(channel).check(request).await {
         Ok(answer) => match answer.into_inner().status() {
             ServingStatus::Serving => Ok(()),
             other => Err(HealthcheckError::NotServing { address, status: other.as_str_name() }),
         },
-        // In front of a backend without a health service. That it answers is all there is to know.
-        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        // It is full. That is no reason to end it, and with it the calls that it is full of.
+        Err(status) if status.code() == Code::ResourceExhausted => Ok(()),
         Err(status) => Err(HealthcheckError::Refused { address, status: Box::new(status) }),
     }
 }
 
-/// Where a server that listens on this address can be reached from its own machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects to the first address that can be connected to.
+async fn connect(
+    addresses: &[SocketAddr],
+    tls: Option<TlsConnector>,
+) -> io::Result<Box<dyn Stream>> {
+    let tcp = TcpStream::connect(addresses).await?;
+    let Some(tls) = tls else { return Ok(Box::new(tcp)) };
+    let name = tcp.peer_addr()?.ip().into();
+    Ok(Box::new(tls.connect(name, tcp).await?))
+}
+
+/// Where a server that listens on this address can be reached from its own machine; one on `[::]` over IPv4
+/// as well, and only so where IPv6 is off.
+fn reachable(listen: SocketAddr) -> Vec<SocketAddr> {
+    let ips: &[IpAddr] = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => &[Ipv4Addr::LOCALHOST.into()],
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            &[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]
+        }
+        ip => &[ip],
     };
-    SocketAddr::new(ip, listen.port())
+    ips.iter().map(|ip| SocketAddr::new(*ip, listen.port())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn an_unspecified_address_is_asked_on_loopback() {
-        let reachable = |address: &str| super::reachable(address.parse().unwrap()).to_string();
-        assert_eq!(reachable("0.0.0.0:8080"), "127.0.0.1:8080");
-        assert_eq!(reachable("[::]:8080"), "[::1]:8080");
-        assert_eq!(reachable("192.0.2.1:80"), "192.0.2.1:80");
+        let reachable = |address: &str| {
+            let addresses = super::reachable(address.parse().unwrap());
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(reachable("0.0.0.0:8080"), ["127.0.0.1:8080"]);
+        assert_eq!(reachable("[::]:8080"), ["[::1]:8080", "127.0.0.1:8080"]);
+        assert_eq!(reachable("192.0.2.1:80"), ["192.0.2.1:80"]);
     }
 }

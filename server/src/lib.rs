@@ -7,6 +7,7 @@
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
 //! | [`certificates`] | of TLS, here and to backends, read again while the server runs |
+//! | `trust`, `tls_words` | whose certificates are taken, and what goes wrong, in words |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
 //! | `places`, `cancels` | how much one client may have open, and how often it may change its mind |
@@ -48,8 +49,10 @@ mod seldom;
 pub mod services;
 pub mod signal;
 pub mod telemetry;
+mod tls_words;
 #[cfg(feature = "otel")]
 pub mod traces;
+mod trust;
 mod ui;
 
 use std::{

@@ -20,6 +20,11 @@ async fn get(address: std::net::SocketAddr, path: &str) -> (StatusCode, String) 
     (status, String::from_utf8(text.to_vec()).unwrap())
 }
 
+/// What `/readyz` says.
+pub(crate) async fn ready(admin: std::net::SocketAddr) -> String {
+    get(admin, "/readyz").await.1
+}
+
 #[tokio::test]
 async fn a_server_is_alive_and_ready_and_not_ready_from_the_moment_it_drains() {
     let (services, mut events) = waiting::services();

@@ -2,13 +2,14 @@
 
 use std::process::Stdio;
 
+use runnel_protos::api::ApiRequest;
 use runnel_tests::{
     binary::{self, Binary},
     patiently,
-    wire::is_none_the_worse,
+    wire::{self, Protocol, frame, is_none_the_worse},
 };
 use runnel_web::api::ApiClient;
-use tonic::transport::Endpoint;
+use tonic::{Code, transport::Endpoint};
 
 #[tokio::test]
 async fn sigterm_and_sigint_end_it_with_exit_code_0() {
@@ -100,6 +101,54 @@ async fn healthcheck_tells_a_live_server_from_a_dead_one() {
     let dead = healthcheck(address.to_string()).await;
     assert_eq!(dead.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&dead.stderr).contains("cannot reach"), "{dead:?}");
+}
+
+/// Whoever writes `NAME=` has given nothing. The names are those that `--help` tells.
+#[tokio::test]
+async fn no_variable_that_is_set_to_nothing_keeps_it_from_starting() {
+    let help = patiently("help", binary::command().arg("--help").output()).await.unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split_once('='));
+    let names: Vec<_> =
+        names.map(|(name, _)| name).filter(|name| *name != "RUNNEL_LISTEN").collect();
+    assert!(names.len() > 30 && names.contains(&"BACKEND_PORT"), "{names:?}");
+    let empty = names.iter().map(|name| format!("export {name}=")).collect::<Vec<_>>().join("; ");
+    let mut binary = Binary::start_after(&empty, &[]).await;
+    is_none_the_worse(binary.address()).await;
+    assert_eq!(binary.admin_address(), None, "there, nothing is something");
+    binary.signal("TERM").await;
+    assert_eq!(binary.exit().await.code(), Some(0));
+}
+
+/// The container's address.
+#[tokio::test]
+async fn a_client_over_ipv4_is_logged_as_one_and_a_health_check_finds_the_server() {
+    let mut binary = Binary::start(&["--listen", "[::]:0"]).await;
+    let port = binary.address().port();
+    let address = ([127, 0, 0, 1], port).into();
+    let request = frame(&ApiRequest { length: 1, after: 0 });
+    let answer = wire::call(address, Protocol::Grpc, "/api.Api/getAll", request).await;
+    assert_eq!(answer.code(), Some(Code::Ok));
+    let line = binary.call_line("getAll").await;
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    for listen in ["[::]", "0.0.0.0", "127.0.0.1"] {
+        let listen = format!("{listen}:{port}");
+        let mut command = binary::command();
+        let output = command.args(["healthcheck", "--listen", &listen]).output();
+        let output = patiently("the health check", output).await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+/// As where IPv6 is off: only IPv4 answers.
+#[tokio::test]
+async fn a_health_check_of_every_address_asks_over_ipv4_too() {
+    let binary = Binary::start(&[]).await;
+    let mut command = binary::command();
+    let listen = format!("[::]:{}", binary.address().port());
+    let output = command.args(["healthcheck", "--listen", &listen]).output();
+    let output = patiently("the health check", output).await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 #[tokio::test]

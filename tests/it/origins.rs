@@ -17,6 +17,7 @@ use tonic::Code;
 for_each_role! {
     without_a_named_origin_no_other_page_may_call_and_native_clients_may,
     a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata,
+    a_pattern_of_origins_and_of_hosts_lets_one_label_vary_and_no_more,
     on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port,
 }
 
@@ -87,6 +88,46 @@ async fn without_a_named_origin_no_other_page_may_call_and_native_clients_may(ro
     })
     .await;
     assert_eq!(metrics.sum("runnel_calls_refused_total", &["bound=\"cors_origin\""]), 9);
+    server.stop().await;
+}
+
+async fn a_pattern_of_origins_and_of_hosts_lets_one_label_vary_and_no_more(role: Role) {
+    let access = AccessConfig {
+        cors_origin: vec!["https://*.preview.example".parse().unwrap()],
+        allow_host: vec!["*.tunnel.example".into()],
+    };
+    let server = role.start(ServeConfig { access, ..ServeConfig::default() }).await;
+    let preview = "https://pull-7.preview.example";
+    let granted = wire::http1_request(server.address(), preflight(preview)).await;
+    assert_eq!(granted.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], preview);
+    assert!(text(granted.headers(), header::VARY).contains("origin"));
+    for protocol in PROTOCOLS {
+        let request = call(protocol, &[("origin", preview), ("sec-fetch-site", "cross-site")]);
+        let answer = wire::send(server.address(), protocol, request).await;
+        assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
+    }
+    for origin in [
+        "https://preview.example",
+        "https://a.b.preview.example",
+        "http://a.preview.example",
+        "https://a.preview.example:8443",
+        "https://a.preview.example.evil.example",
+    ] {
+        let refused = wire::http1_request(server.address(), preflight(origin)).await;
+        assert!(!refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{origin}");
+        let request = call(Protocol::GrpcWeb, &[("origin", origin)]);
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(Code::PermissionDenied), "{origin}");
+    }
+    for (host, status) in [
+        ("a.tunnel.example", StatusCode::NOT_FOUND),
+        ("tunnel.example", StatusCode::MISDIRECTED_REQUEST),
+        ("a.b.tunnel.example", StatusCode::MISDIRECTED_REQUEST),
+    ] {
+        let request = Request::get("/none.css").header(header::HOST, host).body(Bytes::new());
+        let answer = wire::http1_request(server.address(), request.unwrap()).await;
+        assert_eq!(answer.status(), status, "{host}");
+    }
     server.stop().await;
 }
 

@@ -280,6 +280,33 @@ async fn a_certificate_that_cannot_be_used_is_exit_code_1_and_names_the_file() {
     }
 }
 
+/// Made by `openssl ecparam -name secp521r1 -genkey` and `openssl pkcs8 -topk8`; they open nothing.
+const P521_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIBZyRM8+OZll/vHNTP\n\
+    eT21ge9kRlKlipmYk1/xCco9pRs6P3oucN3t6ooJvNkxVKiAyvun8vzvUQEaRP1p\n\
+    PH0oXZehgYkDgYYABAEtKyXjYbwOjtPthzaqOVI2acegjo97Sdm3xm3Ne8RG6adH\n\
+    uyzbMaFsMNlk2qL2k54MnPa8kxJSjdz69kHtWMulsQGtC7WFZsX/cz6snXKu5D2Y\n\
+    HsUyBQyEs55T/J614DZR9doeGyxH2OUegXlNpdx+pvPSpVwwrbUjpjyP3VlbsAIz\n\
+    kA==\n\
+    -----END PRIVATE KEY-----\n";
+
+const ENCRYPTED_KEY: &str =
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+
+#[tokio::test]
+async fn a_key_that_is_not_supported_is_told_with_its_kind_and_what_to_do() {
+    let good = Authority::new().issue();
+    for (key, says) in [(P521_KEY, "P-521"), (ENCRYPTED_KEY, "without a password")] {
+        let files = Files::new(&Identity { key: key.to_owned(), ..good.clone() });
+        let output =
+            binary::command().args(["--listen", "127.0.0.1:0"]).args(files.args()).output();
+        let output = patiently("the end", output).await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(words.contains("key.pem") && words.contains(says), "{words}");
+    }
+}
+
 #[tokio::test]
 async fn the_health_check_speaks_tls_and_shows_a_certificate_if_one_is_needed() {
     let authority = Authority::new();

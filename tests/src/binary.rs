@@ -36,7 +36,9 @@ fn command_for(program: &Path) -> Command {
     let mut command = Command::new(program);
     // The tests' own environment must not configure the server.
     for (name, _) in std::env::vars_os() {
-        let runnels_own = name.to_str().is_some_and(|name| name.starts_with("RUNNEL_"));
+        let runnels_own = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("RUNNEL_") || name.starts_with("BACKEND_"));
         if runnels_own || name == "RUST_LOG" {
             command.env_remove(name);
         }
@@ -74,8 +76,11 @@ impl Binary {
     }
 
     async fn launch(mut command: Command, address: SocketAddr, args: &[&str]) -> Self {
+        if !args.contains(&"--listen") {
+            command.args(["--listen", &address.to_string()]);
+        }
         let mut child = command
-            .args(["--listen", &address.to_string(), "--log-format", "json"])
+            .args(["--log-format", "json"])
             .args(args)
             .stderr(Stdio::piped())
             .spawn()

@@ -54,6 +54,17 @@ impl Authority {
         Identity { cert, key: key.serialize_pem() }
     }
 
+    /// What `openssl req -x509` makes: a certificate that is an authority's and a server's own at once.
+    pub fn of_a_server() -> (Self, Identity) {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let identity = Identity { cert: pem.clone(), key: key.serialize_pem() };
+        (Self { issuer: Issuer::new(params, key), pem }, identity)
+    }
+
     /// A client that trusts this authority, shows a certificate or none, and offers these protocols.
     pub fn client(&self, identity: Option<&Identity>, alpn: &[&str]) -> TlsConnector {
         let mut roots = RootCertStore::empty();

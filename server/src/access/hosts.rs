@@ -13,7 +13,7 @@ use std::{
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header, uri::Authority};
 
-use super::authority;
+use super::{authority, names};
 
 /// The names that are answered for.
 #[derive(Clone, Debug)]
@@ -53,14 +53,19 @@ fn answers_for(host: &str, allowed: &[String]) -> bool {
         let top = host.rsplit('.').next().unwrap_or(host);
         top.eq_ignore_ascii_case("localhost")
     };
-    is_address() || is_localhost() || allowed.iter().any(|name| name.eq_ignore_ascii_case(host))
+    is_address() || is_localhost() || allowed.iter().any(|name| names::means(name, host))
 }
 
-/// A host's name on the command line.
+/// A host's name on the command line, or a pattern of names.
 pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     match text.parse::<Authority>() {
-        Ok(authority) if authority.host() == text => Ok(text.to_owned()),
-        _ => Err("not a host name alone, such as runnel.example".to_owned()),
+        // An address is answered for anyhow.
+        Ok(authority) if authority.host() == text && text.starts_with('[') => Ok(text.to_owned()),
+        Ok(authority) if authority.host() != text => {
+            Err("not a host name alone, such as runnel.example, without a scheme or a port"
+                .to_owned())
+        }
+        _ => names::check(text).map(|()| text.to_owned()).map_err(|why| why.to_string()),
     }
 }
 
@@ -69,7 +74,8 @@ mod tests {
     use super::*;
 
     fn refused(listens_on: &str, host: &str) -> bool {
-        let hosts = Hosts::new(listens_on.parse().unwrap(), &["runnel.example".to_owned()]);
+        let names = ["runnel.example", "*.preview.example"].map(str::to_owned);
+        let hosts = Hosts::new(listens_on.parse().unwrap(), &names);
         let request = Request::get("/").header(header::HOST, host).body(()).unwrap();
         hosts.refusal(&request).is_some()
     }
@@ -86,12 +92,21 @@ mod tests {
                 "[::1]:8080",
                 "runnel.example",
                 "Runnel.Example:443",
+                "a.preview.example:8080",
+                "B.Preview.Example",
             ] {
                 assert!(!refused(listens_on, host), "{host}");
             }
-            for host in
-                ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "1.2.3"]
-            {
+            for host in [
+                "evil.example",
+                "localhost.evil.example",
+                "127.0.0.1.evil.example",
+                "1.2.3",
+                "preview.example",
+                "a.b.preview.example",
+                "a.preview.example.evil.example",
+                "a.runnel.example",
+            ] {
                 assert!(refused(listens_on, host), "{host}");
             }
         }
@@ -111,8 +126,22 @@ mod tests {
 
     #[test]
     fn a_host_on_the_command_line_is_a_name_alone() {
-        assert_eq!(parse_host("runnel.example"), Ok("runnel.example".to_owned()));
-        for text in ["", "runnel.example:80", "http://runnel.example", "a b", "me@runnel.example"] {
+        for text in ["runnel.example", "*.preview.example", "Runnel.Example", "[::1]", "127.0.0.1"]
+        {
+            assert_eq!(parse_host(text), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            "runnel.example:80",
+            "http://runnel.example",
+            "a b",
+            "me@runnel.example",
+            "*",
+            ".app.example",
+            "*.example",
+            "a.*.example",
+            "b\u{fc}cher.example",
+        ] {
             assert!(parse_host(text).is_err(), "{text}");
         }
     }

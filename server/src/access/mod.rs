@@ -3,9 +3,11 @@
 //! server. What is no browser can send whatever it likes; none of this is about it.
 //!
 //! - [`origins`]: a page of another origin may not call, unless it is named.
+//! - [`names`]: how both are told of names, and of patterns of them.
 //! - [`hosts`]: on loopback, a page whose name was made to resolve to us (DNS rebinding) may not either.
 
 pub(crate) mod hosts;
+pub mod names;
 pub mod origins;
 
 use std::net::SocketAddr;

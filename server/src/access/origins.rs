@@ -13,12 +13,16 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tonic::Status;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
-use super::authority;
+use super::{
+    authority,
+    names::{self, NameError},
+};
 
 /// For how long a browser need not ask again; more than Chromium allows is of no use.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(2);
 
-/// The origin of pages that may call, spelled as browsers do: `https://app.example`.
+/// The origin of pages that may call, spelled as browsers do: `https://app.example`. With
+/// `https://*.app.example` those of every name that is one label longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
@@ -34,6 +38,32 @@ pub enum OriginError {
              such as https://app.example or http://localhost:3000"
     )]
     Malformed,
+    /// Not the name of a host, nor a pattern of names.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl Origin {
+    /// Whether a browser's `origin` is this one, or one of these: the scheme and the port are the same to
+    /// the letter, and so is the name but for the label that a star stands for.
+    fn means(&self, origin: &HeaderValue) -> bool {
+        if self.0 == origin {
+            return true;
+        }
+        let (Some((scheme, name, port)), Some(other)) = (parts(&self.0), parts(origin)) else {
+            return false;
+        };
+        name.starts_with("*.")
+            && (scheme, port) == (other.0, other.2)
+            && names::means(name, other.1)
+    }
+}
+
+/// The scheme, the name and the port of an origin.
+fn parts(origin: &HeaderValue) -> Option<(&str, &str, &str)> {
+    let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
+    let (name, port) = authority.split_once(':').unwrap_or((authority, ""));
+    Some((scheme, name, port))
 }
 
 impl FromStr for Origin {
@@ -43,10 +73,18 @@ impl FromStr for Origin {
         if matches!(text, "*" | "null") {
             return Err(OriginError::Any);
         }
+        if !text.is_ascii() {
+            return Err(NameError::Letters.into());
+        }
         let uri: Uri = text.parse().map_err(|_| OriginError::Malformed)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(OriginError::Malformed);
         };
+        let host = authority.host();
+        // A scheme of a browser's extensions has an id there, which is a name, too.
+        if !host.starts_with('[') {
+            names::check(host)?;
+        }
         // Browsers leave the port out where it is the scheme's own.
         let own_port = match scheme {
             "http" => Some(80),
@@ -71,19 +109,19 @@ impl fmt::Display for Origin {
 
 /// The origins that may call, beside the server's own.
 #[derive(Clone, Debug)]
-pub(crate) struct Origins(Arc<[HeaderValue]>);
+pub(crate) struct Origins(Arc<[Origin]>);
 
 impl Origins {
     pub(crate) fn new(named: &[Origin]) -> Self {
-        Self(named.iter().map(|Origin(value)| value.clone()).collect())
+        Self(named.into())
     }
 
     /// Answers preflights, and lets pages of the named origins read answers; None if there are none.
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
-        let named = || self.0.iter().cloned();
         (!self.0.is_empty()).then(|| {
+            let named = self.clone();
             CorsLayer::new()
-                .allow_origin(AllowOrigin::list(named()))
+                .allow_origin(AllowOrigin::predicate(move |origin, _| named.name(origin)))
                 .allow_methods([Method::POST])
                 // Metadata has whatever names a client gives it.
                 .allow_headers(AllowHeaders::mirror_request())
@@ -99,6 +137,11 @@ impl Origins {
         })
     }
 
+    /// Whether an origin is one of those that were named.
+    fn name(&self, origin: &HeaderValue) -> bool {
+        self.0.iter().any(|named| named.means(origin))
+    }
+
     /// Refuses a call that a page of another origin makes.
     pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Status> {
         let headers = request.headers();
@@ -109,7 +152,7 @@ impl Origins {
             // An old browser, or one that was called without TLS; or none.
             None => origin.is_some_and(|origin| !is_same(origin, request)),
         };
-        if is_foreign && !origin.is_some_and(|origin| self.0.contains(origin)) {
+        if is_foreign && !origin.is_some_and(|origin| self.name(origin)) {
             return Err(Status::permission_denied(
                 "pages of another origin may not call this server; --cors-origin names those that may",
             ));
@@ -142,6 +185,8 @@ mod tests {
             "http://[::1]:8080",
             "https://xn--bcher-kva.example",
             "chrome-extension://abcdefghijklmnop",
+            "https://*.preview.example",
+            "http://*.localhost:3000",
         ] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }
@@ -161,14 +206,23 @@ mod tests {
             "https://app.example:443",
             "http://app.example:80",
             "https://me@app.example",
-            "https://*.example ",
-            "https://bücher.example",
+            "https://*.preview.example ",
+            "https://*.preview.example/",
         ] {
             assert_eq!(text.parse::<Origin>(), Err(OriginError::Malformed), "{text}");
         }
         for text in ["*", "null"] {
             assert_eq!(text.parse::<Origin>(), Err(OriginError::Any));
         }
+        for text in
+            ["https://*", "https://*.example", "https://a.*.example", "https://*a.b.example"]
+        {
+            assert_eq!(text.parse::<Origin>(), Err(OriginError::Name(NameError::Star)), "{text}");
+        }
+        let letters = OriginError::Name(NameError::Letters);
+        assert_eq!("https://b\u{fc}cher.example".parse::<Origin>(), Err(letters));
+        let no_label = OriginError::Name(NameError::EmptyLabel);
+        assert_eq!("https://.app.example".parse::<Origin>(), Err(no_label));
     }
 
     /// Whether a call with these headers is let through, with `https://named.example` named.
@@ -177,7 +231,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let origins = Origins::new(&["https://named.example".parse().unwrap()]);
+        let named =
+            ["https://named.example", "https://*.preview.example", "http://*.dev.example:3000"];
+        let origins = Origins::new(&named.map(|origin| origin.parse().unwrap()));
         origins.check(&request.body(()).unwrap()).is_ok()
     }
 
@@ -192,6 +248,8 @@ mod tests {
             &[("origin", "http://runnel.example:8080")],
             &[("origin", "https://Runnel.example:8080")],
             &[("origin", "https://named.example")],
+            &[("origin", "https://pull-7.preview.example")],
+            &[("origin", "http://a.dev.example:3000")],
             &[("sec-fetch-site", "cross-site"), ("origin", "https://named.example")],
         ] {
             assert!(passes(headers), "{headers:?}");
@@ -209,6 +267,15 @@ mod tests {
             &[("origin", "http://runnel.example:8081")],
             &[("origin", "http://named.example")],
             &[("origin", "https://named.example.evil.example")],
+            &[("origin", "https://a.named.example")],
+            &[("origin", "https://preview.example")],
+            &[("origin", "https://a.b.preview.example")],
+            &[("origin", "https://a.preview.example.evil.example")],
+            &[("origin", "https://evil.example/.preview.example")],
+            &[("origin", "http://a.preview.example")],
+            &[("origin", "https://a.preview.example:8443")],
+            &[("origin", "http://a.dev.example")],
+            &[("origin", "https://*.preview.example")],
             &[("origin", "null")],
             &[("origin", "")],
         ] {

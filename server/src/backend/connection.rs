@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -27,7 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{fault::Fault, target::Target};
+use super::{address::Address, fault::Fault, target::Target};
 
 /// How much of an answer may be on its way to a reader that does not read: for each stream that
 /// stands still, this is what it costs. With half as much, backend and front mostly wait for each other.
@@ -68,20 +67,30 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to `address`.
-    pub(super) async fn open(target: &Target, address: SocketAddr) -> Result<Self, Fault> {
-        let limit = target.connect_timeout;
-        let stream = timeout(limit, TcpStream::connect(address))
-            .await
-            .map_err(|_| Fault::ConnectTimeout(limit))?
-            .and_then(prepare)
-            .map_err(|error| Fault::Connect(Arc::new(error)))?;
-        let spoken = async {
-            match &target.tls {
-                Some(tls) => Self::begin(target, tls.connect(stream).await?).await,
-                None => Self::begin(target, stream).await,
+    pub(super) async fn open(target: &Target, address: &Address) -> Result<Self, Fault> {
+        match (address, &target.tls) {
+            (Address::Tcp(address), tls) => {
+                let stream = connected(target, TcpStream::connect(address)).await?;
+                let stream = prepare(stream).map_err(|error| Fault::Connect(Arc::new(error)))?;
+                match tls {
+                    Some(tls) => {
+                        let spoken =
+                            async { Self::begin(target, tls.connect(stream).await?).await };
+                        spoken_in_time(target, spoken).await
+                    }
+                    None => spoken_in_time(target, Self::begin(target, stream)).await,
+                }
             }
-        };
-        timeout(limit, spoken).await.map_err(|_| Fault::Silent(limit))?
+            #[cfg(unix)]
+            (Address::Unix(path), _) => {
+                let stream = connected(target, tokio::net::UnixStream::connect(path)).await?;
+                spoken_in_time(target, Self::begin(target, stream)).await
+            }
+            #[cfg(not(unix))]
+            (Address::Unix(_), _) => {
+                Err(Fault::Connect(Arc::new(io::ErrorKind::Unsupported.into())))
+            }
+        }
     }
 
     async fn begin(
@@ -176,6 +185,25 @@ impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("open_calls", &self.open_calls).finish_non_exhaustive()
     }
+}
+
+/// What is connected within the connect timeout.
+async fn connected<S>(
+    target: &Target,
+    connecting: impl Future<Output = io::Result<S>>,
+) -> Result<S, Fault> {
+    let limit = target.connect_timeout;
+    let connected = timeout(limit, connecting).await.map_err(|_| Fault::ConnectTimeout(limit))?;
+    connected.map_err(|error| Fault::Connect(Arc::new(error)))
+}
+
+/// What shows to speak HTTP/2 within the connect timeout.
+async fn spoken_in_time(
+    target: &Target,
+    spoken: impl Future<Output = Result<Connection, Fault>>,
+) -> Result<Connection, Fault> {
+    let limit = target.connect_timeout;
+    timeout(limit, spoken).await.map_err(|_| Fault::Silent(limit))?
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {

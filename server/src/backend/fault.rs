@@ -19,7 +19,7 @@ pub(super) enum Fault {
     #[error("cannot connect within {0:?}")]
     ConnectTimeout(Duration),
     #[error("the TLS handshake failed: {0}")]
-    Tls(Arc<std::io::Error>),
+    Tls(Arc<str>),
     #[error("it chose no HTTP/2 in the TLS handshake, which gRPC needs")]
     NoAlpn,
     #[error("it does not speak HTTP/2: {0}")]

@@ -5,13 +5,14 @@
 //! |---|---|
 //! | [`url`] | where a backend is |
 //! | `target` | one backend as configured: how to resolve its name and connect |
-//! | `resolver` | how its name becomes addresses |
+//! | `resolver`, `address` | how its name becomes addresses |
 //! | `tls` | TLS to it |
 //! | `pool` | all addresses of all backends, and the choice among them |
 //! | `peer` | one address: its connections, and whether it is up |
 //! | `health` | asks it, through `grpc.health.v1` |
 //! | `reflection` | asks it what methods it has, through `grpc.reflection` |
 //! | `own_call` | a call of our own, for these two |
+//! | `own_health` | a health check that is for us |
 //! | `connection` | one HTTP/2 connection |
 //! | `call` | one call on it, from head to head |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
@@ -22,6 +23,7 @@
 //! | `metrics` | what there is to count of each address |
 //! | `fault` | what can go wrong, and the status it becomes |
 
+mod address;
 mod answer;
 pub mod authority;
 mod call;
@@ -34,6 +36,7 @@ mod health;
 mod metadata;
 mod metrics;
 mod own_call;
+mod own_health;
 mod peer;
 mod pool;
 mod reflection;
@@ -90,6 +93,7 @@ pub enum BackendError {
 pub struct Backend {
     pool: Arc<Pool>,
     trusted_proxies: TrustedProxies,
+    readiness: Readiness,
     /// Looks at the certificates again.
     _renewing: Option<Arc<AbortOnDropHandle<()>>>,
 }
@@ -140,12 +144,12 @@ impl Backend {
             reflection: config.backend_reflection,
         };
         let connect_timeout = config.backend_connect_timeout;
-        let pool = Pool::start(targets, watching, connect_timeout, readiness, methods);
+        let pool = Pool::start(targets, watching, connect_timeout, readiness.clone(), methods);
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let renewing = certificates.map(|certificates| {
             Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
         });
-        Ok(Self { pool: Arc::new(pool), trusted_proxies, _renewing: renewing })
+        Ok(Self { pool: Arc::new(pool), trusted_proxies, readiness, _renewing: renewing })
     }
 
     /// What there is to count, for a registry.
@@ -156,6 +160,9 @@ impl Backend {
     /// Forwards a call; one that its backend never began is made once more, elsewhere if there is an
     /// elsewhere.
     async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        if let Some(answer) = own_health::answer(&request, &self.readiness) {
+            return Ok(answer);
+        }
         let (parts, body) = request.into_parts();
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client)?;

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -15,7 +14,9 @@ use futures_util::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{connection::Connection, fault::Fault, metrics::Counts, target::Target};
+use super::{
+    address::Address, connection::Connection, fault::Fault, metrics::Counts, target::Target,
+};
 use crate::rpc::methods::Methods;
 
 /// More connections to one address do not help it; further calls wait their turn on those there are.
@@ -27,7 +28,7 @@ const MAX_BROKEN_CALLS: u32 = 5;
 /// An address that calls are forwarded to.
 pub(super) struct Peer {
     pub(super) target: Arc<Target>,
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) counts: Counts,
     open_calls: AtomicUsize,
     state: Mutex<State>,
@@ -51,7 +52,7 @@ struct State {
 type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
 
 impl Peer {
-    pub(super) fn new(target: Arc<Target>, address: SocketAddr, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(target: Arc<Target>, address: Address, changed: Arc<Notify>) -> Self {
         Self {
             target,
             address,
@@ -165,7 +166,7 @@ impl Peer {
     fn connect(self: &Arc<Self>) -> Connecting {
         let peer = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let opened = Connection::open(&peer.target, peer.address).await;
+            let opened = Connection::open(&peer.target, &peer.address).await;
             let mut state = peer.state();
             state.connecting = None;
             match opened {
@@ -209,7 +210,7 @@ impl fmt::Display for Peer {
     /// The backend as it was configured, and its address where the URL does not show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address.to_string();
-        if self.target.url.authority().as_str() == address {
+        if self.target.url.authority().as_str() == address || self.target.url.unix().is_some() {
             write!(f, "{}", self.target)
         } else {
             write!(f, "{} ({address})", self.target)

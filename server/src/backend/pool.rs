@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -23,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::{
+    address::Address,
     fault::Fault,
     health,
     peer::{Lease, Peer},
@@ -162,7 +162,7 @@ async fn resolve(
     stale: Arc<Notify>,
 ) {
     type Watched = (Arc<Peer>, AbortOnDropHandle<()>);
-    let mut watched: Vec<HashMap<SocketAddr, Watched>> = Vec::new();
+    let mut watched: Vec<HashMap<Address, Watched>> = Vec::new();
     watched.resize_with(targets.len(), HashMap::new);
     loop {
         let found = join_all(targets.iter().map(|target| target.resolve())).await;
@@ -172,7 +172,7 @@ async fn resolve(
                 Ok(addresses) => {
                     watched.retain(|address, _| addresses.contains(address));
                     for address in addresses {
-                        watched.entry(address).or_insert_with(|| {
+                        watched.entry(address.clone()).or_insert_with(|| {
                             let peer = Peer::new(Arc::clone(target), address, Arc::clone(&changed));
                             let peer = Arc::new(peer);
                             let watch = watch_over(Arc::clone(&peer), watching);

@@ -1,10 +1,12 @@
 //! What an operator says of one backend: its URL, and how to connect to it.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{BackendAuthority, BackendUrl, fault::Fault, resolver::Resolver, tls::Tls};
+use super::{
+    BackendAuthority, BackendUrl, address::Address, fault::Fault, resolver::Resolver, tls::Tls,
+};
 
 /// A backend as it is configured; each of its addresses is a [`super::peer::Peer`].
 #[derive(Debug)]
@@ -23,7 +25,10 @@ pub(super) struct Target {
 
 impl Target {
     /// The addresses its name has now.
-    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, Fault> {
+    pub(super) async fn resolve(&self) -> Result<Vec<Address>, Fault> {
+        if let Some(path) = self.url.unix() {
+            return Ok(vec![Address::unix(path)]);
+        }
         let found = self.resolver.resolve(self.url.host(), self.url.port());
         let mut addresses = timeout(self.connect_timeout, found)
             .await
@@ -31,7 +36,10 @@ impl Target {
             .map_err(|error| Fault::Resolve(Arc::new(error)))?;
         addresses.sort_unstable();
         addresses.dedup();
-        if addresses.is_empty() { Err(Fault::NoAddress) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            return Err(Fault::NoAddress);
+        }
+        Ok(addresses.into_iter().map(Address::from).collect())
     }
 }
 

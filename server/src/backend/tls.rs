@@ -11,8 +11,9 @@ use tokio_rustls::{
 
 use super::{BackendError, BackendUrl, fault::Fault};
 use crate::{
-    certificates::{Files, Renewal, TlsError, certificates, private_key, read_any, roots},
+    certificates::{Files, Renewal, TlsError, certificates, private_key, read_any, trusted},
     config::BackendConfig,
+    tls_words,
 };
 
 /// What is shown to all backends and trusted of them, and where newer files will be.
@@ -60,14 +61,19 @@ impl Files for ClientFiles {
     }
 
     fn make(&self, contents: &Contents) -> Result<Arc<ClientConfig>, TlsError> {
-        let roots = match (&self.ca, &contents.ca) {
-            (Some(path), Some(pem)) => roots(path, pem)?,
-            _ => of_the_system()?,
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Versions)?
-            .with_root_certificates(roots);
+            .map_err(TlsError::Versions)?;
+        let builder = match (&self.ca, &contents.ca) {
+            (Some(path), Some(pem)) => {
+                let judge = trusted(path, pem)?
+                    .servers(provider)
+                    .map_err(|source| TlsError::Ca { path: path.clone(), source })?;
+                builder.dangerous().with_custom_certificate_verifier(judge)
+            }
+            _ => builder.with_root_certificates(of_the_system()?),
+        };
         let mut config = match (&self.cert, &contents.cert, &self.key, &contents.key) {
             (Some(cert), Some(cert_pem), Some(key), Some(key_pem)) => {
                 let chain = certificates(cert, cert_pem)?;
@@ -109,7 +115,7 @@ impl Tls {
         let stream = connector
             .connect(self.server_name.clone(), stream)
             .await
-            .map_err(|error| Fault::Tls(Arc::new(error)))?;
+            .map_err(|error| Fault::Tls(tls_words::of_handshake(&error).into()))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             Ok(stream)
         } else {

@@ -1,11 +1,14 @@
-//! Where a backend is: `http://host:port`, or `https://` for TLS.
+//! Where a backend is: `http://host:port`, `https://` for TLS, a Unix domain socket, or what else gRPC's
+//! people write, if it can be meant in one way only
+//! (<https://github.com/grpc/grpc/blob/master/doc/naming.md>).
 
-use std::{fmt, str::FromStr};
-
-use http::{
-    Uri,
-    uri::{Authority, Scheme},
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
 };
+
+use http::uri::{Authority, Scheme};
 
 /// The port of a gRPC server that nobody gave another one.
 pub(crate) const DEFAULT_PORT: u16 = 50051;
@@ -15,12 +18,25 @@ pub(crate) const DEFAULT_PORT: u16 = 50051;
 pub struct BackendUrl {
     tls: bool,
     authority: Authority,
+    port: u16,
+    /// The socket, if it is on this machine and spoken to through one.
+    unix: Option<PathBuf>,
 }
 
 /// A URL that names no backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a backend is http://HOST:PORT or https://HOST:PORT, without a path")]
-pub struct NoBackendUrl;
+pub enum NoBackendUrl {
+    /// It says too little, or too much.
+    #[error(
+        "a backend is http://HOST[:PORT] (port 80 if none is given), https://HOST[:PORT] (443), HOST:PORT, \
+         grpc://HOST:PORT, grpcs://HOST:PORT (with TLS), dns:HOST:PORT, dns:///HOST:PORT, ipv4:ADDRESS:PORT, \
+         ipv6:[ADDRESS]:PORT, or unix:PATH; nothing behind the port"
+    )]
+    Malformed,
+    /// There are several ports it could mean.
+    #[error("a backend without http:// or https:// before it needs a port: HOST:PORT")]
+    NoPort,
+}
 
 impl BackendUrl {
     /// `http://HOST:PORT`.
@@ -36,7 +52,8 @@ impl BackendUrl {
         self.tls
     }
 
-    /// What calls are made to, as `:authority` has it.
+    /// What calls are made to, as `:authority` has it; of a Unix domain socket `localhost`, as with every
+    /// gRPC client.
     pub(super) const fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -50,8 +67,40 @@ impl BackendUrl {
         self.authority.host().trim_start_matches('[').trim_end_matches(']')
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(DEFAULT_PORT)
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The Unix domain socket that it is, if it is one.
+    pub(super) fn unix(&self) -> Option<&Path> {
+        self.unix.as_deref()
+    }
+
+    /// `HOST`, `HOST:PORT`; without a port the default one is meant, if there is one.
+    fn tcp(tls: bool, authority: &str, default_port: Option<u16>) -> Result<Self, NoBackendUrl> {
+        let authority: Authority = authority.parse().map_err(|_| NoBackendUrl::Malformed)?;
+        let has_user = authority.as_str().contains('@');
+        if has_user || matches!(authority.host(), "" | "[]") {
+            return Err(NoBackendUrl::Malformed);
+        }
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => default_port.ok_or(NoBackendUrl::NoPort)?,
+            // `host:` and `host:65536` parse, and have no port.
+            _ => match authority.port_u16() {
+                Some(0) | None => return Err(NoBackendUrl::Malformed),
+                Some(port) => port,
+            },
+        };
+        Ok(Self { tls, authority, port, unix: None })
+    }
+
+    fn socket(path: &str) -> Result<Self, NoBackendUrl> {
+        // A name as gRPC has it for sockets without a path, or one that no file can have.
+        if !cfg!(unix) || path.is_empty() || path.contains('\0') {
+            return Err(NoBackendUrl::Malformed);
+        }
+        let authority = Authority::from_static("localhost");
+        Ok(Self { tls: false, authority, port: 0, unix: Some(path.into()) })
     }
 }
 
@@ -59,32 +108,44 @@ impl FromStr for BackendUrl {
     type Err = NoBackendUrl;
 
     fn from_str(text: &str) -> Result<Self, NoBackendUrl> {
-        let uri: Uri = text.parse().map_err(|_| NoBackendUrl)?;
-        let parts = uri.into_parts();
-        let path = parts.path_and_query.as_ref().map_or("", |path| path.as_str());
-        let tls = match parts.scheme.as_ref().map(Scheme::as_str) {
-            // `localhost:50051`, as most gRPC clients take it.
-            Some("http") | None => false,
-            Some("https") => true,
-            Some(_) => return Err(NoBackendUrl),
+        // A scheme is written in either case: RFC 3986 section 3.1.
+        let after = |scheme: &str| {
+            let (given, rest) = text.split_at_checked(scheme.len())?;
+            given.eq_ignore_ascii_case(scheme).then_some(rest)
         };
-        let authority = parts.authority.ok_or(NoBackendUrl)?;
-        let has_user = authority.as_str().contains('@');
-        // `host:` and `host:65536` parse, and have no port.
-        let has_odd_port = authority.port().is_none()
-            && authority.as_str().trim_end_matches(authority.host()).contains(':')
-            || authority.as_str().ends_with(':')
-            || authority.port_u16() == Some(0);
-        if !matches!(path, "" | "/") || has_user || has_odd_port || authority.host().is_empty() {
-            return Err(NoBackendUrl);
+        // A slash alone is no path.
+        let host = |rest: &'_ str| rest.strip_suffix('/').unwrap_or(rest).to_owned();
+        if let Some(rest) = after("http://") {
+            Self::tcp(false, &host(rest), Some(80))
+        } else if let Some(rest) = after("https://") {
+            Self::tcp(true, &host(rest), Some(443))
+        } else if let Some(rest) = after("grpc://") {
+            Self::tcp(false, &host(rest), None)
+        } else if let Some(rest) = after("grpcs://") {
+            Self::tcp(true, &host(rest), None)
+        } else if let Some(path) = after("unix://") {
+            // With a host there it would be a socket on another machine.
+            if path.starts_with('/') { Self::socket(path) } else { Err(NoBackendUrl::Malformed) }
+        } else if let Some(path) = after("unix:") {
+            Self::socket(path)
+        } else if let Some(rest) = after("dns:///").or_else(|| after("dns:")) {
+            // `dns:50051` is a host called so in one reading.
+            Self::tcp(false, rest, None)
+        } else if let Some(rest) = after("ipv4:").or_else(|| after("ipv6:")) {
+            rest.parse::<std::net::SocketAddr>().map_err(|_| NoBackendUrl::Malformed)?;
+            Self::tcp(false, rest, None)
+        } else {
+            Self::tcp(false, text, None)
         }
-        Ok(Self { tls, authority })
     }
 }
 
 impl fmt::Display for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme(), self.authority)
+        match &self.unix {
+            Some(path) => write!(f, "unix:{}", path.display()),
+            None => write!(f, "{}://{}", self.scheme(), self.authority),
+        }
     }
 }
 
@@ -98,24 +159,41 @@ impl fmt::Debug for BackendUrl {
 mod tests {
     use super::*;
 
+    /// What is dialled, and where.
     fn parse(text: &str) -> Result<(String, String, u16), NoBackendUrl> {
         let url: BackendUrl = text.parse()?;
-        Ok((url.to_string(), url.host().to_owned(), url.port()))
-    }
-
-    fn is(url: &str, host: &str, port: u16) -> (String, String, u16) {
-        (url.to_owned(), host.to_owned(), port)
+        let place = url.unix().map_or(url.host().to_owned(), |path| path.display().to_string());
+        Ok((url.to_string(), place, url.port()))
     }
 
     #[test]
-    fn a_backend_is_a_scheme_a_host_and_a_port() {
-        assert_eq!(
-            parse("http://localhost:50051"),
-            Ok(is("http://localhost:50051", "localhost", 50051))
-        );
-        assert_eq!(parse("https://a.example/"), Ok(is("https://a.example", "a.example", 50051)));
-        assert_eq!(parse("https://[::1]:1"), Ok(is("https://[::1]:1", "::1", 1)));
-        assert_eq!(parse("backend:7"), Ok(is("http://backend:7", "backend", 7)));
+    fn what_can_be_meant_in_one_way_only_is_taken() {
+        for (text, url, place, port) in [
+            ("http://localhost:50051", "http://localhost:50051", "localhost", 50051),
+            ("http://a.example", "http://a.example", "a.example", 80),
+            ("https://a.example/", "https://a.example", "a.example", 443),
+            ("https://[::1]:1", "https://[::1]:1", "::1", 1),
+            ("https://[::1]", "https://[::1]", "::1", 443),
+            ("HTTPS://a.example:1", "https://a.example:1", "a.example", 1),
+            ("backend:7", "http://backend:7", "backend", 7),
+            ("[::1]:50051", "http://[::1]:50051", "::1", 50051),
+            ("127.0.0.1:7", "http://127.0.0.1:7", "127.0.0.1", 7),
+            ("grpc://h:1", "http://h:1", "h", 1),
+            ("grpcs://h:1", "https://h:1", "h", 1),
+            ("dns:h:1", "http://h:1", "h", 1),
+            ("dns:///h:1", "http://h:1", "h", 1),
+            ("ipv4:1.2.3.4:5", "http://1.2.3.4:5", "1.2.3.4", 5),
+            ("ipv6:[::1]:5", "http://[::1]:5", "::1", 5),
+        ] {
+            assert_eq!(parse(text), Ok((url.to_owned(), place.to_owned(), port)), "{text:?}");
+        }
+        for (text, path) in [
+            ("unix:/run/x.sock", "/run/x.sock"),
+            ("unix:///run/x.sock", "/run/x.sock"),
+            ("unix:x.sock", "x.sock"),
+        ] {
+            assert_eq!(parse(text), Ok((format!("unix:{path}"), path.to_owned(), 0)), "{text:?}");
+        }
     }
 
     #[test]
@@ -123,6 +201,7 @@ mod tests {
         for text in [
             "",
             "/",
+            "/run/x.sock",
             "http://",
             "http://:50051",
             "ftp://host:1",
@@ -133,8 +212,19 @@ mod tests {
             "http://host:0",
             "http://host:",
             "http://two words:1",
+            "http:host:1",
+            "unix:",
+            "unix://run/x.sock",
+            "unix-abstract:x",
+            "dns://8.8.8.8/h:1",
+            "ipv4:host:1",
+            "xds:///h:1",
         ] {
-            assert_eq!(parse(text), Err(NoBackendUrl), "{text:?}");
+            assert_eq!(parse(text), Err(NoBackendUrl::Malformed), "{text:?}");
+        }
+        // 50051, 443 and 80 are all somebody's default.
+        for text in ["backend", "grpc://h", "grpcs://h", "dns:h", "dns:///h"] {
+            assert_eq!(parse(text), Err(NoBackendUrl::NoPort), "{text:?}");
         }
     }
 
@@ -143,7 +233,7 @@ mod tests {
         let url = |host, port| BackendUrl::plain(host, port).map(|url| url.to_string());
         assert_eq!(url("backend", 50051).as_deref(), Ok("http://backend:50051"));
         assert_eq!(url("::1", 1).as_deref(), Ok("http://[::1]:1"));
-        assert_eq!(url("", 1), Err(NoBackendUrl));
-        assert_eq!(url("a/b", 1), Err(NoBackendUrl));
+        assert_eq!(url("", 1), Err(NoBackendUrl::Malformed));
+        assert_eq!(url("a/b", 1), Err(NoBackendUrl::Malformed));
     }
 }

@@ -14,8 +14,9 @@ use crate::backend::{
 /// Where calls are forwarded to, and how; with no backend, the server answers them itself.
 #[derive(Args, Clone, Debug)]
 pub struct BackendConfig {
-    /// A gRPC server to forward every call to, http://HOST:PORT or, with TLS, https://HOST:PORT; may be
-    /// given several times. Each address of each name takes its share of the calls.
+    /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH;
+    /// what else gRPC clients take is taken, too. May be given several times. Each address of each name takes
+    /// its share of the calls.
     #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
     pub backend: Vec<BackendUrl>,
 

@@ -5,10 +5,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokio_rustls::rustls::{ServerConfig, crypto::ring, server::WebPkiClientVerifier};
+use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 
 use crate::{
-    certificates::{Files, Renewal, TlsError, certificates, private_key, read, read_any, roots},
+    certificates::{Files, Renewal, TlsError, certificates, private_key, read, read_any, trusted},
     config::TlsConfig,
 };
 
@@ -66,10 +66,9 @@ impl Files for ServerFiles {
             .map_err(TlsError::Versions)?;
         let builder = match (&self.client_ca, &contents.client_ca) {
             (Some(path), Some(pem)) => {
-                let roots = Arc::new(roots(path, pem)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                    .build()
-                    .map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
+                let verifier = trusted(path, pem)?
+                    .clients(provider)
+                    .map_err(|source| TlsError::Ca { path: path.clone(), source })?;
                 builder.with_client_cert_verifier(verifier)
             }
             _ => builder.with_no_client_auth(),

@@ -11,6 +11,7 @@ mod methods;
 mod metrics;
 mod neighbours;
 mod odd;
+mod places;
 mod recorder;
 mod retries;
 mod tls;

@@ -64,6 +64,44 @@ async fn a_backend_with_a_certificate_of_the_given_authority_is_called() {
     all_ok(&outcomes.await);
 }
 
+/// As `openssl req -x509` makes it, which every other gRPC client takes.
+#[tokio::test]
+async fn a_certificate_that_is_trusted_itself_is_taken_though_it_is_an_authoritys() {
+    let (authority, identity) = Authority::of_a_server();
+    let (files, trusted) = (Files::new(&identity), ca(&authority));
+    let backend = ServeConfig { tls: files.config(), ..ServeConfig::default() };
+    let ca_file = trusted.path().join("ca.pem");
+    let outcomes = outcome(backend.clone(), |config| config.backend_ca = Some(ca_file.clone()));
+    all_ok(&outcomes.await);
+    // Its name still matters, and so does which it is.
+    let outcomes = outcome(backend.clone(), |config| {
+        config.backend_ca = Some(ca_file);
+        config.backend_server_name = Some("elsewhere.example".into());
+    });
+    all_unavailable(&outcomes.await, "certificate not valid for name");
+    let another = ca(&Authority::of_a_server().0);
+    let outcomes = outcome(backend, |config| {
+        config.backend_ca = Some(another.path().join("ca.pem"));
+    });
+    all_unavailable(&outcomes.await, "CA:FALSE");
+}
+
+/// The other way round: what a client shows.
+#[tokio::test]
+async fn a_clients_certificate_that_is_trusted_itself_is_taken_though_it_is_an_authoritys() {
+    let authority = Authority::new();
+    let (ours, identity) = Authority::of_a_server();
+    let (files, shown, trusted) =
+        (Files::new(&authority.issue()), Files::new(&identity), ca(&authority));
+    let backend = ServeConfig { tls: files.config_for_clients_of(&ours), ..ServeConfig::default() };
+    let outcomes = outcome(backend, |config| {
+        config.backend_ca = Some(trusted.path().join("ca.pem"));
+        config.backend_client_cert = Some(shown.path().join("cert.pem"));
+        config.backend_client_key = Some(shown.path().join("key.pem"));
+    });
+    all_ok(&outcomes.await);
+}
+
 #[tokio::test]
 async fn a_certificate_of_somebody_else_is_refused() {
     let files = Files::new(&Authority::new().issue());
