@@ -67,7 +67,6 @@ pub(super) async fn attempt(
         lease.peer.broke(&fault);
         return Err(Failure::Backend(fault, sending.into_body()));
     }
-    lease.peer.answered();
     let mut request = answer::Request::default();
     if !sent {
         let fault = request.fault.clone();

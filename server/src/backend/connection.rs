@@ -160,6 +160,11 @@ impl Connection {
         self.open_calls() < self.max_calls
     }
 
+    /// Whether the backend takes no calls at all.
+    pub(super) fn allows_none(&self) -> bool {
+        self.max_calls == 0
+    }
+
     /// Whether calls may be made on it.
     pub(super) fn is_open(&self) -> bool {
         !self.is_leaving.load(Ordering::Relaxed) && self.ended.get().is_none()

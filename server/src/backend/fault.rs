@@ -6,6 +6,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use h2::Reason;
 use http::StatusCode;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// When a call that found no place may try again. It has waited already.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What went wrong between us and a backend.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,6 +44,11 @@ pub(super) enum Fault {
     ContentType(Arc<str>),
     #[error("its answer ended without a grpc-status")]
     NoStatus,
+    #[error(
+        "it takes no more calls at once: none of the {calls} on {connections} connections to it ended \
+         within {waited:?}"
+    )]
+    Full { connections: usize, calls: usize, waited: Duration },
     #[error("its health check says {0}")]
     Unhealthy(Arc<str>),
     #[error("it did not answer a health check within {0:?}")]
@@ -63,6 +72,19 @@ impl Fault {
         matches!(self, Self::GoneAway(_) | Self::Reset(Reason::REFUSED_STREAM))
     }
 
+    /// Whether nobody says this who is not there.
+    pub(super) const fn is_sign_of_life(&self) -> bool {
+        matches!(
+            self,
+            Self::GoneAway(_)
+                | Self::Reset(_)
+                | Self::Http(_)
+                | Self::ContentType(_)
+                | Self::NoStatus
+                | Self::Full { .. }
+        )
+    }
+
     /// The code of an HTTP/2 error:
     /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>, and of an HTTP status:
     /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
@@ -70,7 +92,7 @@ impl Fault {
         match self {
             Self::Reset(Reason::REFUSED_STREAM) => Code::Unavailable,
             Self::Reset(Reason::CANCEL) => Code::Cancelled,
-            Self::Reset(Reason::ENHANCE_YOUR_CALM) => Code::ResourceExhausted,
+            Self::Reset(Reason::ENHANCE_YOUR_CALM) | Self::Full { .. } => Code::ResourceExhausted,
             Self::Reset(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
             Self::Reset(_) | Self::NoStatus => Code::Internal,
             Self::Http(status) => match status.as_u16() {
@@ -104,6 +126,7 @@ impl Fault {
             Self::Http(_) => "http_status",
             Self::ContentType(_) => "content_type",
             Self::NoStatus => "no_status",
+            Self::Full { .. } => "full",
             Self::Unhealthy(_) => "unhealthy",
             Self::HealthTimeout(_) => "health_timeout",
         }
@@ -111,7 +134,12 @@ impl Fault {
 
     /// The status for a call to `backend`.
     pub(super) fn status(&self, backend: &impl fmt::Display) -> Status {
-        Status::new(self.code(), format!("backend {backend}: {self}"))
+        let message = format!("backend {backend}: {self}");
+        if let Self::Full { .. } = self {
+            let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
+            return Status::with_error_details(self.code(), message, details);
+        }
+        Status::new(self.code(), message)
     }
 
     /// The same where the call would have been made once more, had its request not been too long for that.

@@ -1,33 +1,57 @@
 //! Whether an address is up, asked through `grpc.health.v1`. A backend without that service is up when
 //! it answers at all.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use super::{fault::Fault, own_call::OwnCall, peer::Peer};
 
-/// How often an address that is down is tried, unless it is tried more often anyway.
+/// How often an address that is down is tried, unless it is tried more often anyway; no address is asked
+/// more often because of a doubt.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Asks again and again.
+/// Asks again and again, and at once when there is a doubt.
 pub(super) async fn watch(peer: Arc<Peer>, interval: Duration) {
     loop {
-        let health = check(&peer).await;
-        let pause = if health.is_ok() { interval } else { interval.min(DOWN_INTERVAL) };
-        peer.set_health(health);
+        if let Some(health) = check(&peer).await {
+            peer.set_health(health);
+        }
+        let is_up = matches!(peer.health(), Some(Ok(())));
+        let at_least = interval.min(DOWN_INTERVAL);
+        let pause = if is_up { interval } else { at_least };
         // Many fronts that were started together must not ask together for ever.
-        sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+        let spread = 0.8 + 0.4 * fastrand::f64();
+        sleep(at_least.mul_f64(spread)).await;
+        // An Err is the interval's end.
+        let _ = timeout((pause - at_least).mul_f64(spread), peer.doubted()).await;
     }
 }
 
-/// Asks for the health of the server as a whole.
-async fn check(peer: &Arc<Peer>) -> Result<(), Fault> {
-    let lease = peer.lease().await?;
+/// Asks for the health of the server as a whole. None if that cannot be known now: it has no room for
+/// the question, which says nothing against it.
+async fn check(peer: &Arc<Peer>) -> Option<Result<(), Fault>> {
+    match ask(peer).await {
+        // It grew old or full just then. Most likely another connection takes the question.
+        Err(fault) if fault.is_unseen() => match ask(peer).await {
+            Err(fault) if fault.is_unseen() => None,
+            health => Some(health),
+        },
+        Err(Fault::Full { .. }) => {
+            // Perhaps the calls that fill it are those of a dead machine.
+            peer.suspect();
+            None
+        }
+        health => Some(health),
+    }
+}
+
+async fn ask(peer: &Arc<Peer>) -> Result<(), Fault> {
+    let lease = peer.lease_for_ourselves().await?;
     let patience = peer.target.connect_timeout;
     let mut client = HealthClient::new(OwnCall::new(lease));
     let Ok(answer) = timeout(patience, client.check(HealthCheckRequest::default())).await else {
@@ -38,10 +62,18 @@ async fn check(peer: &Arc<Peer>) -> Result<(), Fault> {
     match answer.map(|answer| answer.into_inner().status()) {
         Ok(ServingStatus::Serving) => Ok(()),
         Ok(other) => Err(Fault::Unhealthy(other.as_str_name().into())),
-        Err(status) if status.code() == Code::Unavailable => {
-            Err(Fault::Unhealthy(status.message().into()))
-        }
-        // No such service, or not for us: it lives, and that is all there is to know.
-        Err(_) => Ok(()),
+        Err(status) => match fault_of(&status) {
+            Some(fault) if fault.is_unseen() => Err(fault.clone()),
+            _ if status.code() == Code::Unavailable => {
+                Err(Fault::Unhealthy(status.message().into()))
+            }
+            // No such service, or not for us: it lives, and that is all there is to know.
+            _ => Ok(()),
+        },
     }
+}
+
+/// Why [`OwnCall`] failed, if it did.
+fn fault_of(status: &Status) -> Option<&Fault> {
+    status.source()?.downcast_ref()
 }

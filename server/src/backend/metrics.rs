@@ -103,6 +103,7 @@ struct Families {
     up: IntGaugeVec,
     downs: IntCounterVec,
     open_calls: IntGaugeVec,
+    waiting_calls: IntGaugeVec,
     calls: IntCounterVec,
     failures: IntCounterVec,
     retries: IntCounterVec,
@@ -135,6 +136,11 @@ impl Families {
                 "Calls that are open, our own included.",
                 &ADDRESS,
             )?,
+            waiting_calls: gauge(
+                "runnel_backend_waiting_calls",
+                "Calls that wait until one of the open calls ends.",
+                &ADDRESS,
+            )?,
             calls: counter("runnel_backend_calls_total", "Calls that were forwarded.", &ADDRESS)?,
             failures: counter(
                 "runnel_backend_failures_total",
@@ -164,12 +170,13 @@ impl Families {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 10] {
+    fn all(&self) -> [&dyn Collector; 11] {
         [
             &self.addresses,
             &self.up,
             &self.downs,
             &self.open_calls,
+            &self.waiting_calls,
             &self.calls,
             &self.failures,
             &self.retries,
@@ -188,6 +195,7 @@ impl Families {
             gauge.with_label_values(&labels).add(i64::try_from(count).unwrap_or(i64::MAX));
         };
         gauge(&self.open_calls, peer.open_calls());
+        gauge(&self.waiting_calls, peer.waiting_calls());
         gauge(&self.open_connections, peer.open_connections());
         for (family, count) in [
             (&self.calls, &peer.counts.calls),

@@ -17,7 +17,8 @@ use super::{
     request_body::RequestBody,
 };
 
-/// A transport that makes one call, in the place it has for it.
+/// A transport that makes one call, in the place it has for it. Where the backend does not answer, the
+/// status has the fault as its source.
 pub(super) struct OwnCall(Option<Lease>);
 
 impl OwnCall {
@@ -45,7 +46,11 @@ impl Service<Request<Body>> for OwnCall {
             call::attempt(lease, head, RequestBody::new(body)).await.map_err(
                 |failure| match failure {
                     Failure::Request(status) => status,
-                    Failure::Backend(fault, _) => fault.status(&peer),
+                    Failure::Backend(fault, _) => {
+                        let mut status = fault.status(&peer);
+                        status.set_source(Arc::new(fault));
+                        status
+                    }
                 },
             )
         })

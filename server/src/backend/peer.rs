@@ -12,18 +12,19 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     address::Address, connection::Connection, fault::Fault, metrics::Counts, target::Target,
 };
 use crate::rpc::methods::Methods;
 
-/// More connections to one address do not help it; further calls wait their turn on those there are.
-const MAX_CONNECTIONS: usize = 16;
-
-/// So many calls in a row that it broke, and an address is down until it proves otherwise.
-const MAX_BROKEN_CALLS: u32 = 5;
+/// Connections to one address that calls may take. Servers allow 100 streams or more on each (RFC 9113
+/// section 6.5.2 advises no less), so that these have room for all calls and streams that we let be open.
+const MAX_CONNECTIONS: usize = 64;
 
 /// An address that calls are forwarded to.
 pub(super) struct Peer {
@@ -31,22 +32,43 @@ pub(super) struct Peer {
     pub(super) address: Address,
     pub(super) counts: Counts,
     open_calls: AtomicUsize,
+    waiting_calls: AtomicUsize,
     state: Mutex<State>,
     /// How many times it was connected to when there was no connection: perhaps it is another now.
     connects: watch::Sender<u64>,
     /// Told when the state of some peer may have changed.
     changed: Arc<Notify>,
+    /// Told when there is a reason to ask for its health at once.
+    doubted: Notify,
+    /// Told when there may be room for a call that waits for some.
+    room: Notify,
 }
 
 #[derive(Default)]
 struct State {
     connections: Vec<Arc<Connection>>,
+    /// One more, for calls of our own that find the others full.
+    own_connection: Option<Arc<Connection>>,
     /// The attempt that everyone waits for who needs a connection.
     connecting: Option<Connecting>,
     /// None until it is known.
     health: Option<Result<(), Fault>>,
-    broken_calls: u32,
     methods: Arc<Methods>,
+}
+
+/// Who makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    Client,
+    Ourselves,
+}
+
+/// See [`Peer::standing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Fit,
+    Full,
+    Down,
 }
 
 type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
@@ -58,9 +80,12 @@ impl Peer {
             address,
             counts: Counts::default(),
             open_calls: AtomicUsize::new(0),
+            waiting_calls: AtomicUsize::new(0),
             state: Mutex::default(),
             connects: watch::Sender::default(),
             changed,
+            doubted: Notify::new(),
+            room: Notify::new(),
         }
     }
 
@@ -73,13 +98,24 @@ impl Peer {
         self.open_calls.load(Ordering::Relaxed)
     }
 
+    /// Calls that wait until one of the others ends.
+    pub(super) fn waiting_calls(&self) -> usize {
+        self.waiting_calls.load(Ordering::Relaxed)
+    }
+
     pub(super) fn open_connections(&self) -> usize {
         self.state().open_connections().count()
     }
 
-    /// Whether calls may go here: it is up, or nobody knows yet.
-    pub(super) fn is_eligible(&self) -> bool {
-        !matches!(self.state().health, Some(Err(_)))
+    /// How gladly calls are sent here, the best first: it is up, or nobody knows yet; it is up and has no
+    /// room; it is down.
+    pub(super) fn standing(&self) -> Standing {
+        let state = self.state();
+        match state.health {
+            Some(Err(_)) => Standing::Down,
+            _ if state.has_room() => Standing::Fit,
+            _ => Standing::Full,
+        }
     }
 
     /// Whether it is up, or why not; None until that is known.
@@ -92,9 +128,6 @@ impl Peer {
         let mut state = self.state();
         let was_up = state.health.as_ref().map(Result::is_ok);
         let is_up = health.is_ok();
-        if is_up {
-            state.broken_calls = 0;
-        }
         state.health = Some(health.clone());
         drop(state);
         if was_up != Some(is_up) {
@@ -103,6 +136,7 @@ impl Peer {
                 Err(why) => {
                     self.counts.downs.add_one(&why);
                     tracing::warn!(backend = %self, %why, "backend is down");
+                    self.doubted.notify_one();
                 }
             }
             self.changed.notify_one();
@@ -124,46 +158,87 @@ impl Peer {
         self.changed.notify_one();
     }
 
-    /// A call was answered, whatever the answer.
-    pub(super) fn answered(&self) {
-        let mut state = self.state();
-        state.broken_calls = 0;
-    }
-
-    /// A call ended without an answer, by no fault of its client.
+    /// A call ended without an answer, by no fault of its client. That alone says nothing of the address:
+    /// a client can bring about each answer and each reset, and even the end of a connection. So its
+    /// health is asked for, at once where nothing but the end of a connection was heard.
     pub(super) fn broke(&self, fault: &Fault) {
         self.counts.failures.add_one(fault);
-        let mut state = self.state();
-        state.broken_calls = state.broken_calls.saturating_add(1);
-        let is_down = state.broken_calls >= MAX_BROKEN_CALLS;
-        drop(state);
-        if is_down {
-            self.set_health(Err(fault.clone()));
+        if !fault.is_sign_of_life() {
+            self.doubted.notify_one();
         }
+    }
+
+    /// Waits for a reason to ask for its health at once.
+    pub(super) async fn doubted(&self) {
+        self.doubted.notified().await;
     }
 
     /// Asks each connection for a sign of life.
     pub(super) fn suspect(&self) {
-        self.state().connections.iter().for_each(|connection| connection.suspect());
+        let state = self.state();
+        let connections = state.connections.iter().chain(&state.own_connection);
+        connections.for_each(|connection| connection.suspect());
     }
 
-    /// A place for one call, connecting first if there is no connection with room.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Fault> {
+    /// A place for a client's call, by `until`: on a connection with room, on another one, or, where there
+    /// are as many as there may be, when a call before it gives its place back.
+    pub(super) async fn lease(self: &Arc<Self>, until: Instant) -> Result<Lease, Fault> {
+        self.place(until, Caller::Client).await
+    }
+
+    /// A place for a call of our own, within the connect timeout. Clients that take all places do not
+    /// take this one: full is not unhealthy.
+    pub(super) async fn lease_for_ourselves(self: &Arc<Self>) -> Result<Lease, Fault> {
+        self.place(Instant::now() + self.target.connect_timeout, Caller::Ourselves).await
+    }
+
+    async fn place(self: &Arc<Self>, until: Instant, caller: Caller) -> Result<Lease, Fault> {
+        let mut may_connect = true;
         loop {
+            // Before anything is looked at, so that no place is missed that is given back meanwhile.
+            let room = self.room.notified();
             let connecting = {
                 let mut state = self.state();
-                state.connections.retain(|connection| connection.ended().is_none());
-                if let Some(connection) = state.roomiest() {
+                state.forget_ended();
+                if let Some(connection) = state.place(caller) {
                     return Ok(Lease::new(self, connection));
                 }
-                state.connecting.get_or_insert_with(|| self.connect()).clone()
+                let may_connect = may_connect || state.open_connections().next().is_none();
+                (may_connect && state.may_connect(caller))
+                    .then(|| state.connecting.get_or_insert_with(|| self.connect(caller)).clone())
             };
-            connecting.await?;
+            let Some(connecting) = connecting else {
+                let _waiting = Waiting::new(&self.waiting_calls);
+                if timeout_at(until, room).await.is_err() {
+                    return Err(self.full());
+                }
+                continue;
+            };
+            tokio::select! {
+                connected = timeout_at(until, connecting) => match connected {
+                    Ok(Ok(())) => {}
+                    Ok(Err(fault)) if self.open_connections() == 0 => return Err(fault),
+                    // It lives, and lets us have no more connections.
+                    Ok(Err(_)) => may_connect = false,
+                    Err(_) if self.open_connections() > 0 => return Err(self.full()),
+                    Err(_) => return Err(Fault::ConnectTimeout(self.target.connect_timeout)),
+                },
+                () = room => {}
+            }
         }
     }
 
+    fn full(&self) -> Fault {
+        let state = self.state();
+        let open = state.open_connections();
+        let (connections, calls) = open.fold((0, 0), |(connections, calls), connection| {
+            (connections + 1, calls + connection.open_calls())
+        });
+        Fault::Full { connections, calls, waited: self.target.connect_timeout }
+    }
+
     /// Connects in a task of its own: whoever asked for it may leave, and others wait for it too.
-    fn connect(self: &Arc<Self>) -> Connecting {
+    fn connect(self: &Arc<Self>, caller: Caller) -> Connecting {
         let peer = Arc::clone(self);
         let task = tokio::spawn(async move {
             let opened = Connection::open(&peer.target, &peer.address).await;
@@ -174,14 +249,23 @@ impl Peer {
                     if state.open_connections().next().is_none() {
                         peer.connects.send_modify(|count| *count += 1);
                     }
-                    state.connections.push(Arc::new(connection));
+                    let connection = Arc::new(connection);
+                    match caller {
+                        Caller::Ourselves if !state.may_connect(Caller::Client) => {
+                            state.own_connection = Some(connection);
+                        }
+                        _ => state.connections.push(connection),
+                    }
                     peer.counts.connects.add_one();
                     Ok(())
                 }
                 Err(fault) => {
+                    let is_lost = state.open_connections().next().is_none();
                     drop(state);
                     peer.counts.connect_failures.add_one(&fault);
-                    peer.set_health(Err(fault.clone()));
+                    if is_lost {
+                        peer.set_health(Err(fault.clone()));
+                    }
                     Err(fault)
                 }
             }
@@ -192,17 +276,40 @@ impl Peer {
 }
 
 impl State {
-    /// Those that calls may be made on.
+    fn forget_ended(&mut self) {
+        self.connections.retain(|connection| connection.ended().is_none());
+        self.own_connection.take_if(|connection| !connection.is_open());
+    }
+
+    /// Those that clients' calls may be made on.
     fn open_connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.connections.iter().filter(|connection| connection.is_open())
     }
 
-    /// The connection with the fewest calls, if it takes one more or is one of too many already.
-    fn roomiest(&self) -> Option<Arc<Connection>> {
-        let connection =
-            self.open_connections().min_by_key(|connection| connection.open_calls())?;
-        let takes_it = connection.has_room() || self.open_connections().count() >= MAX_CONNECTIONS;
-        takes_it.then(|| Arc::clone(connection))
+    /// The connection with the fewest calls that takes one more.
+    fn place(&self, caller: Caller) -> Option<Arc<Connection>> {
+        let open = self.open_connections().filter(|connection| connection.has_room());
+        let roomiest = open.min_by_key(|connection| connection.open_calls());
+        let own = || {
+            let own = self.own_connection.as_ref();
+            own.filter(|connection| caller == Caller::Ourselves && connection.has_room())
+        };
+        roomiest.or_else(own).cloned()
+    }
+
+    /// Whether one more connection may help. A server that allows no streams at all, as some do while they
+    /// are overloaded, is not asked for more connections.
+    fn may_connect(&self, caller: Caller) -> bool {
+        let is_allowed_none = self.open_connections().any(|connection| connection.allows_none());
+        let has_own = self.own_connection.is_some();
+        !is_allowed_none
+            && (self.open_connections().count() < MAX_CONNECTIONS
+                || caller == Caller::Ourselves && !has_own)
+    }
+
+    /// Whether a call would find a place without waiting for one.
+    fn has_room(&self) -> bool {
+        self.place(Caller::Client).is_some() || self.may_connect(Caller::Client)
     }
 }
 
@@ -221,6 +328,22 @@ impl fmt::Display for Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A call that waits for as long as this is there.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -243,5 +366,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.peer.open_calls.fetch_sub(1, Ordering::Relaxed);
         self.connection.open_calls.fetch_sub(1, Ordering::Relaxed);
+        self.peer.room.notify_one();
     }
 }

@@ -109,11 +109,12 @@ impl Pool {
             let now = Instant::now();
             let is_last = index + 1 == order.len();
             let until = if is_last { deadline } else { now + (deadline - now) / 2 };
-            let leased = timeout_at(until, peer.lease()).await;
-            match leased.unwrap_or(Err(Fault::ConnectTimeout(self.connect_timeout))) {
+            match peer.lease(until).await {
                 Ok(lease) => return Ok(lease),
                 Err(fault) => {
-                    self.stale.notify_one();
+                    if !fault.is_sign_of_life() {
+                        self.stale.notify_one();
+                    }
                     failed = Some(fault.status(&peer));
                 }
             }
@@ -147,7 +148,7 @@ impl Pool {
         let mut order: Vec<_> = sooner.iter().chain(later).cloned().collect();
         order.sort_by_cached_key(|peer| {
             let tried = not.is_some_and(|not| Arc::ptr_eq(not, peer));
-            (tried, !peer.is_eligible(), peer.open_calls())
+            (tried, peer.standing(), peer.open_calls())
         });
         order
     }

@@ -168,7 +168,7 @@ async fn call(
     version: &'static str,
     asks: Vec<MessageRequest>,
 ) -> Result<Streaming<ServerReflectionResponse>, Status> {
-    let lease = peer.lease().await.map_err(|fault| fault.status(peer))?;
+    let lease = peer.lease_for_ourselves().await.map_err(|fault| fault.status(peer))?;
     let asks = stream::iter(asks)
         .map(|ask| ServerReflectionRequest { host: String::new(), message_request: Some(ask) });
     let mut client = Grpc::new(OwnCall::new(lease));

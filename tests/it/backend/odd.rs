@@ -46,6 +46,19 @@ impl Odd {
         Self::start(move |_, stream| serve_http2(stream, "/grpc.", call.clone())).await
     }
 
+    /// The same, with so many streams on a connection.
+    pub(super) async fn http2_with_streams(
+        streams: u32,
+        call: impl Fn(Call) -> BoxFuture<'static, ()> + Clone + Send + 'static,
+    ) -> Self {
+        Self::start(move |_, stream| {
+            let mut builder = h2::server::Builder::new();
+            builder.max_concurrent_streams(streams);
+            serve_http2_as(builder, stream, "/grpc.", call.clone())
+        })
+        .await
+    }
+
     /// The same, but reflection is as told, too.
     pub(super) async fn http2_with_reflection(
         call: impl Fn(Call) -> BoxFuture<'static, ()> + Clone + Send + 'static,
@@ -112,8 +125,17 @@ pub(super) async fn serve_http2(
     not: &str,
     call: impl Fn(Call) -> BoxFuture<'static, ()>,
 ) {
+    serve_http2_as(h2::server::Builder::new(), stream, not, call).await;
+}
+
+async fn serve_http2_as(
+    builder: h2::server::Builder,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    not: &str,
+    call: impl Fn(Call) -> BoxFuture<'static, ()>,
+) {
     // Whoever knocks without speaking HTTP/2 is gone again.
-    let Ok(mut connection) = h2::server::handshake(stream).await else {
+    let Ok(mut connection) = builder.handshake(stream).await else {
         return;
     };
     let (end, mut ending) = mpsc::channel(1);
