@@ -3,6 +3,7 @@
 use std::{
     future::{Future as _, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::Poll,
 };
 
@@ -13,6 +14,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     answer::{self, AnswerBody},
+    connection::Connection,
     fault::Fault,
     peer::Lease,
     request_body::{RequestBody, Sending},
@@ -48,8 +50,12 @@ pub(super) async fn attempt(
                 return Err(Failure::Backend(fault, body));
             }
         };
-    let mut sending = Sending::new(first, body, stream);
+    let windows = Arc::clone(&lease.connection.windows);
+    let unread = (Arc::clone(&lease.peer.unread), lease.client);
+    let mut sending = Sending::new(first, body, stream, windows, unread);
+    let unanswered = Unanswered(&lease.connection);
     let (answered, sent) = head_of_answer(answer, &mut sending).await.map_err(Failure::Request)?;
+    std::mem::forget(unanswered);
     let mut answered = match answered {
         Ok(answered) => answered,
         Err(error) => {
@@ -79,6 +85,15 @@ pub(super) async fn attempt(
         })));
     }
     Ok(AnswerBody::wrap(answered, lease, request))
+}
+
+/// A call that is cancelled if this is dropped.
+struct Unanswered<'a>(&'a Connection);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.cancelled();
+    }
 }
 
 /// Sends the request and waits for the answer's head; with it, whether all was sent.

@@ -22,11 +22,17 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
+    runtime::Handle,
     sync::Notify,
     time::{sleep, timeout},
 };
 
-use super::{address::Address, fault::Fault, target::Target};
+use super::{
+    address::Address,
+    fault::Fault,
+    target::Target,
+    windows::{Watched, Windows},
+};
 
 /// How much of an answer may be on its way to a reader that does not read: for each stream that
 /// stands still, this is what it costs. With half as much, backend and front mostly wait for each other.
@@ -53,21 +59,34 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// (`GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS`, `EnforcementPolicy.MinTime`).
 const PING_PAUSE: Duration = Duration::from_mins(5);
 
+/// How long a call that was cancelled before its answer began counts as one at which a backend works.
+const CANCELLED_PAUSE: Duration = Duration::from_secs(5);
+
+/// That many such calls no backend minds, though it allows fewer streams.
+const MIN_CANCELLED_CALLS: usize = 100;
+
 /// A connection that has shown to be one: the backend answered a ping on it.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
-    /// Calls that the backend lets be open at once.
-    max_calls: usize,
+    pub(super) windows: Arc<Windows>,
     pub(super) open_calls: AtomicUsize,
+    /// Calls that were cancelled a short while ago, before their answer began.
+    cancelled_calls: Arc<AtomicUsize>,
     /// Whether the backend takes no more calls on it, while those that are open go on.
     is_leaving: AtomicBool,
     ended: Arc<OnceLock<Fault>>,
     suspicion: Arc<Notify>,
+    /// Told when there may be room for calls again.
+    room: Arc<Notify>,
 }
 
 impl Connection {
-    /// Connects to `address`.
-    pub(super) async fn open(target: &Target, address: &Address) -> Result<Self, Fault> {
+    /// Connects to `address`. `room` is told when there may be room for calls again.
+    pub(super) async fn open(
+        target: &Target,
+        address: &Address,
+        room: Arc<Notify>,
+    ) -> Result<Self, Fault> {
         match (address, &target.tls) {
             (Address::Tcp(address), tls) => {
                 let stream = connected(target, TcpStream::connect(address)).await?;
@@ -75,16 +94,16 @@ impl Connection {
                 match tls {
                     Some(tls) => {
                         let spoken =
-                            async { Self::begin(target, tls.connect(stream).await?).await };
+                            async { Self::begin(target, tls.connect(stream).await?, room).await };
                         spoken_in_time(target, spoken).await
                     }
-                    None => spoken_in_time(target, Self::begin(target, stream)).await,
+                    None => spoken_in_time(target, Self::begin(target, stream, room)).await,
                 }
             }
             #[cfg(unix)]
             (Address::Unix(path), _) => {
                 let stream = connected(target, tokio::net::UnixStream::connect(path)).await?;
-                spoken_in_time(target, Self::begin(target, stream)).await
+                spoken_in_time(target, Self::begin(target, stream, room)).await
             }
             #[cfg(not(unix))]
             (Address::Unix(_), _) => {
@@ -96,7 +115,10 @@ impl Connection {
     async fn begin(
         target: &Target,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        room: Arc<Notify>,
     ) -> Result<Self, Fault> {
+        let windows = Windows::new(Arc::clone(&room));
+        let stream = Watched::new(stream, Arc::clone(&windows));
         let not_http2 = |error: h2::Error| match error.get_io() {
             Some(_) => Fault::Lost(error.to_string().into()),
             None => Fault::NotHttp2(error.to_string().into()),
@@ -126,7 +148,6 @@ impl Connection {
 
         let ended = Arc::new(OnceLock::new());
         let suspicion = Arc::new(Notify::new());
-        let max_calls = connection.max_concurrent_send_streams();
         let watch = watch(pings, Arc::clone(&suspicion), target.keepalive, target.connect_timeout);
         let end = Arc::clone(&ended);
         tokio::spawn(async move {
@@ -142,8 +163,16 @@ impl Connection {
             let _ = end.set(fault);
             drop(connection);
         });
-        let (open_calls, is_leaving) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { sender, max_calls, open_calls, is_leaving, ended, suspicion })
+        Ok(Self {
+            sender,
+            windows,
+            open_calls: AtomicUsize::new(0),
+            cancelled_calls: Arc::default(),
+            is_leaving: AtomicBool::new(false),
+            ended,
+            suspicion,
+            room,
+        })
     }
 
     /// A handle to make one call with.
@@ -157,12 +186,34 @@ impl Connection {
 
     /// Whether the backend takes another call at once.
     pub(super) fn has_room(&self) -> bool {
-        self.open_calls() < self.max_calls
+        let (open, most) = (self.open_calls(), self.windows.max_streams());
+        let cancelled = self.cancelled_calls.load(Ordering::Relaxed);
+        open < most
+            && open + cancelled < most.max(MIN_CANCELLED_CALLS)
+            && (open == 0 || self.windows.has_room())
+    }
+
+    /// A call was cancelled before its answer began: for a while it takes part of the connection, as if it
+    /// were open, because the backend may be at work on it all the same. Of a connection whose calls
+    /// are mostly cancelled a server thinks that it is attacked, and closes it under all its calls: Go's
+    /// `net/http` with more than four times as many handlers at work as it allows streams.
+    pub(super) fn cancelled(&self) {
+        // There is none when the server ends.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (cancelled, room) = (Arc::clone(&self.cancelled_calls), Arc::clone(&self.room));
+        cancelled.fetch_add(1, Ordering::Relaxed);
+        runtime.spawn(async move {
+            sleep(CANCELLED_PAUSE).await;
+            cancelled.fetch_sub(1, Ordering::Relaxed);
+            room.notify_one();
+        });
     }
 
     /// Whether the backend takes no calls at all.
     pub(super) fn allows_none(&self) -> bool {
-        self.max_calls == 0
+        self.windows.max_streams() == 0
     }
 
     /// Whether calls may be made on it.

@@ -7,10 +7,11 @@
 use std::net::IpAddr;
 
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Version,
+    Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry, InvalidHeaderValue},
 };
 
+use super::via;
 use crate::{
     net::Encrypted,
     proxies::{TrustedProxies, sender},
@@ -21,14 +22,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What only a trusted proxy may say.
-const CLAIMS: [HeaderName; 7] = [
+const CLAIMS: [HeaderName; 6] = [
     FORWARDED_FOR,
     FORWARDED_PROTO,
     FORWARDED_HOST,
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-real-ip"),
     header::FORWARDED,
-    header::VIA,
 ];
 
 /// Who is at the other end of the connection that a call came by.
@@ -50,18 +50,19 @@ impl Client {
     }
 }
 
-/// Says in `headers` where the call came from; `authority` is what the client called. What differs from
-/// client to client is for no compression table (see [`super::metadata`]).
+/// Says in `headers` where the call came from; `received` for `via`, `authority` is what the client called.
+/// What differs from client to client is for no compression table (see [`super::metadata`]).
 pub(super) fn set(
     headers: &mut HeaderMap,
     client: &Client,
-    version: Version,
+    received: &HeaderValue,
     authority: Option<&str>,
 ) {
     if !client.is_trusted {
         for name in &CLAIMS {
             headers.remove(name);
         }
+        via::keep_fronts(headers);
     }
     let scheme = if client.is_tls { "https" } else { "http" };
     // Every call comes by here, and `format!` took a sixth of what forwarding one costs.
@@ -81,8 +82,7 @@ pub(super) fn set(
     }
     element.extend(["proto=", scheme]);
     add(headers, header::FORWARDED, never_indexed(element));
-    let received = if version < Version::HTTP_2 { "1.1 runnel" } else { "2.0 runnel" };
-    add(headers, header::VIA, Ok(HeaderValue::from_static(received)));
+    add(headers, header::VIA, Ok(received.clone()));
     // The first proxy knows these best.
     headers.entry(FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
     let host = authority.and_then(|host| HeaderValue::from_str(host).ok());
@@ -147,7 +147,7 @@ mod tests {
         for (name, value) in sent {
             headers.append(*name, value.parse().unwrap());
         }
-        set(&mut headers, client, Version::HTTP_2, Some("front.example"));
+        set(&mut headers, client, &HeaderValue::from_static("2.0 runnel"), Some("front.example"));
         headers
     }
 

@@ -15,6 +15,7 @@ use super::{
     forwarded::{self, Client},
     metadata,
     target::Target,
+    via::Via,
 };
 use crate::rpc::{
     deadline::{GRPC_TIMEOUT, parse_timeout},
@@ -73,7 +74,7 @@ pub(super) struct Head {
 
 impl Head {
     /// The head of a call that has just come from `client`. An Err is the client's fault.
-    pub(super) fn new(parts: request::Parts, client: &Client) -> Result<Self, Status> {
+    pub(super) fn new(parts: request::Parts, client: &Client, via: &Via) -> Result<Self, Status> {
         let request::Parts { uri, mut headers, version, mut extensions, .. } = parts;
         // First, so that nobody can have removed what is added below (the kind of CVE-2022-31813).
         strip_connection_headers(&mut headers);
@@ -101,7 +102,8 @@ impl Head {
         if let Some(format) = extensions.remove::<Format>() {
             headers.insert(header::CONTENT_TYPE, format.of_grpc());
         }
-        forwarded::set(&mut headers, client, version, authority.as_ref().map(Authority::as_str));
+        let authority_text = authority.as_ref().map(Authority::as_str);
+        forwarded::set(&mut headers, client, via.received_by(version), authority_text);
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         let path = uri.path_and_query;
         let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
@@ -109,7 +111,8 @@ impl Head {
     }
 
     /// The head of a call that we make ourselves.
-    pub(super) fn of_our_own(parts: request::Parts) -> Self {
+    pub(super) fn of_our_own(mut parts: request::Parts, via: &Via) -> Self {
+        parts.headers.insert(header::VIA, via.received_by(Version::HTTP_2).clone());
         let path = parts.uri.into_parts().path_and_query;
         let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
         Self { path, authority: None, headers: parts.headers, deadline: None }

@@ -15,9 +15,11 @@
 //! | `own_health` | a health check that is for us |
 //! | `connection` | one HTTP/2 connection |
 //! | `call` | one call on it, from head to head |
+//! | `frames`, `windows` | how much may be sent on it, read along |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
 //! | `metadata` | what clients say is made valid, and kept out of shared tables |
 //! | [`authority`] | whom calls are for |
+//! | `via` | what tells a call that comes back |
 //! | `request_body`, `answer` | the bodies, one each way |
 //! | `credit` | how much of an answer may be on its way |
 //! | `metrics` | what there is to count of each address |
@@ -31,6 +33,7 @@ mod connection;
 mod credit;
 mod fault;
 mod forwarded;
+mod frames;
 mod headers;
 mod health;
 mod metadata;
@@ -45,6 +48,8 @@ mod resolver;
 mod target;
 mod tls;
 pub mod url;
+mod via;
+mod windows;
 
 use std::{
     convert::Infallible,
@@ -71,9 +76,13 @@ use self::{
     resolver::Resolver,
     target::Target,
     tls::{Certificates, Tls},
+    via::Via,
 };
 use crate::{
-    certificates::TlsError, config::BackendConfig, proxies::TrustedProxies, readiness::Readiness,
+    certificates::TlsError,
+    config::BackendConfig,
+    proxies::{TrustedProxies, sender},
+    readiness::Readiness,
     rpc::methods::KnownMethods,
 };
 
@@ -94,6 +103,7 @@ pub struct Backend {
     pool: Arc<Pool>,
     trusted_proxies: TrustedProxies,
     readiness: Readiness,
+    via: Arc<Via>,
     /// Looks at the certificates again.
     _renewing: Option<Arc<AbortOnDropHandle<()>>>,
 }
@@ -124,6 +134,7 @@ impl Backend {
         } else {
             None
         };
+        let via = Arc::new(Via::new());
         let targets = urls.into_iter().map(|url| {
             let certificates = certificates.as_ref().filter(|_| url.is_tls());
             let tls = certificates.map(|certificates| Tls::new(&url, config, certificates));
@@ -133,6 +144,7 @@ impl Backend {
                 resolver: resolver.clone(),
                 tls,
                 authority: config.backend_authority.clone(),
+                via: Arc::clone(&via),
                 connect_timeout: config.backend_connect_timeout,
                 keepalive: config.keepalive(),
             }))
@@ -149,7 +161,7 @@ impl Backend {
         let renewing = certificates.map(|certificates| {
             Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
         });
-        Ok(Self { pool: Arc::new(pool), trusted_proxies, readiness, _renewing: renewing })
+        Ok(Self { pool: Arc::new(pool), trusted_proxies, readiness, via, _renewing: renewing })
     }
 
     /// What there is to count, for a registry.
@@ -164,13 +176,15 @@ impl Backend {
             return Ok(answer);
         }
         let (parts, body) = request.into_parts();
+        self.via.refuse_what_came_by_before(&parts.headers)?;
+        let address = sender(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
-        let mut head = Head::new(parts, &client)?;
+        let mut head = Head::new(parts, &client, &self.via)?;
         let mut body = RequestBody::new(body);
 
         let mut failed_at = None;
         loop {
-            let lease = self.pool.lease(failed_at.as_ref()).await?;
+            let lease = self.pool.lease(failed_at.as_ref()).await?.of(address);
             let peer = Arc::clone(&lease.peer);
             peer.counts.calls.add_one();
             let is_retry = failed_at.is_some();

@@ -42,7 +42,7 @@ impl Service<Request<Body>> for OwnCall {
             let lease = lease.ok_or_else(|| Status::internal("the place is taken"))?;
             let peer = Arc::clone(&lease.peer);
             let (parts, body) = request.into_parts();
-            let head = Head::of_our_own(parts).request(&peer.target, true);
+            let head = Head::of_our_own(parts, &peer.target.via).request(&peer.target, true);
             call::attempt(lease, head, RequestBody::new(body)).await.map_err(
                 |failure| match failure {
                     Failure::Request(status) => status,

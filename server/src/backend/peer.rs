@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -20,11 +21,21 @@ use tokio::{
 use super::{
     address::Address, connection::Connection, fault::Fault, metrics::Counts, target::Target,
 };
-use crate::rpc::methods::Methods;
+use crate::{
+    places::{Bound, Pool},
+    rpc::methods::Methods,
+};
 
 /// Connections to one address that calls may take. Servers allow 100 streams or more on each (RFC 9113
 /// section 6.5.2 advises no less), so that these have room for all calls and streams that we let be open.
 const MAX_CONNECTIONS: usize = 64;
+
+/// What a request is called that fills its part of a window and is not read.
+const UNREAD: &str = "requests that the backend does not read";
+
+/// One such request makes others use another connection; so there are never so many of them that no
+/// connection is left.
+const UNREAD_BOUND: Bound = Bound { total: MAX_CONNECTIONS / 2, per_address: MAX_CONNECTIONS / 8 };
 
 /// An address that calls are forwarded to.
 pub(super) struct Peer {
@@ -40,8 +51,10 @@ pub(super) struct Peer {
     changed: Arc<Notify>,
     /// Told when there is a reason to ask for its health at once.
     doubted: Notify,
+    /// Requests that stand still because the backend does not read them.
+    pub(super) unread: Arc<Pool>,
     /// Told when there may be room for a call that waits for some.
-    room: Notify,
+    room: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -85,7 +98,8 @@ impl Peer {
             connects: watch::Sender::default(),
             changed,
             doubted: Notify::new(),
-            room: Notify::new(),
+            room: Arc::default(),
+            unread: Pool::new(UNREAD, UNREAD_BOUND),
         }
     }
 
@@ -241,7 +255,8 @@ impl Peer {
     fn connect(self: &Arc<Self>, caller: Caller) -> Connecting {
         let peer = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let opened = Connection::open(&peer.target, &peer.address).await;
+            let room = Arc::clone(&peer.room);
+            let opened = Connection::open(&peer.target, &peer.address, room).await;
             let mut state = peer.state();
             state.connecting = None;
             match opened {
@@ -352,13 +367,21 @@ impl Drop for Waiting<'_> {
 pub(super) struct Lease {
     pub(super) peer: Arc<Peer>,
     pub(super) connection: Arc<Connection>,
+    /// Whose call it is, where that is known and not our own.
+    pub(super) client: Option<IpAddr>,
 }
 
 impl Lease {
+    /// For this client.
+    pub(super) fn of(mut self, client: Option<IpAddr>) -> Self {
+        self.client = client;
+        self
+    }
+
     fn new(peer: &Arc<Peer>, connection: Arc<Connection>) -> Self {
         peer.open_calls.fetch_add(1, Ordering::Relaxed);
         connection.open_calls.fetch_add(1, Ordering::Relaxed);
-        Self { peer: Arc::clone(peer), connection }
+        Self { peer: Arc::clone(peer), connection, client: None }
     }
 }
 

@@ -2,18 +2,32 @@
 //! that a call which its backend never began can be made again elsewhere.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
+    net::IpAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::SendStream;
 use http_body::Body as _;
+use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
+
+use super::windows::{LongRequest, Windows};
+use crate::places::{Permit, Pool};
 
 /// How much of a body is remembered. The bytes are shared with what is sent, never copied.
 const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
+
+/// So much of a body is sent without asking whether it may fill that much of the backend's window: most
+/// bodies are shorter.
+const SHORT_REQUEST_BYTES: usize = 16 * 1024;
+
+/// How long a backend may leave a request unread before it counts as one that is not read at all.
+const UNREAD_PAUSE: Duration = Duration::from_secs(2);
 
 /// A body that can be read again from its beginning, as long as it has not grown too long for that.
 pub(super) struct RequestBody {
@@ -99,12 +113,83 @@ pub(super) struct Sending {
     /// Read ahead of the stream's beginning.
     first: Option<Bytes>,
     stream: SendStream<Bytes>,
+    windows: Arc<Windows>,
+    sent_bytes: usize,
+    /// Once it is one.
+    long: Option<LongRequest>,
+    /// While the backend does not read it.
+    unread: Option<Unread>,
+    /// Where such requests are counted, and for whom.
+    places: (Arc<Pool>, Option<IpAddr>),
+}
+
+/// How long the backend has read nothing.
+enum Unread {
+    /// Not long.
+    Waiting(Pin<Box<Sleep>>),
+    Counted(#[expect(dead_code, reason = "it is given back when the backend reads")] Permit),
+}
+
+impl Unread {
+    /// Is never Ready but with an Err: there are too many.
+    fn poll(
+        &mut self,
+        (pool, client): &(Arc<Pool>, Option<IpAddr>),
+        cx: &mut Context<'_>,
+    ) -> Poll<Status> {
+        if let Self::Waiting(pause) = self {
+            ready!(pause.as_mut().poll(cx));
+            match Permit::take(pool, *client) {
+                Ok(permit) => *self = Self::Counted(permit),
+                Err(full) => return Poll::Ready(full.into()),
+            }
+        }
+        Poll::Pending
+    }
 }
 
 impl Sending {
     /// Sends `first` and the rest of `body`.
-    pub(super) fn new(first: Option<Bytes>, body: RequestBody, stream: SendStream<Bytes>) -> Self {
-        Self { body, first, stream }
+    pub(super) fn new(
+        first: Option<Bytes>,
+        body: RequestBody,
+        stream: SendStream<Bytes>,
+        windows: Arc<Windows>,
+        places: (Arc<Pool>, Option<IpAddr>),
+    ) -> Self {
+        Self { body, first, stream, windows, sent_bytes: 0, long: None, unread: None, places }
+    }
+
+    /// Waits until the window that all share has a part for this request; an Err ends it.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        let Some(long) = &self.long else {
+            return Poll::Ready(Ok(()));
+        };
+        if long.poll_room(cx).is_ready() {
+            self.unread = None;
+            return Poll::Ready(Ok(()));
+        }
+        let waiting = || Unread::Waiting(Box::pin(sleep(UNREAD_PAUSE)));
+        self.unread.get_or_insert_with(waiting).poll(&self.places, cx).map(Err)
+    }
+
+    /// So much more is on its way.
+    fn sent(&mut self, bytes: usize) {
+        self.sent_bytes = self.sent_bytes.saturating_add(bytes);
+        match &self.long {
+            Some(long) => long.sent(bytes),
+            None if self.sent_bytes >= SHORT_REQUEST_BYTES => {
+                let stream = self.stream.stream_id().as_u32();
+                self.long = Some(self.windows.long_request(stream));
+            }
+            None => {}
+        }
+    }
+
+    /// The request is the client's no more: the backend need not wait for the rest.
+    fn cancel(&mut self, why: Status) -> Poll<Result<(), Status>> {
+        self.stream.send_reset(h2::Reason::CANCEL);
+        Poll::Ready(Err(why))
     }
 
     /// Ready when everything is sent, or the backend wants no more: its answer then says why. An Err is
@@ -121,22 +206,24 @@ impl Sending {
             if self.stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
+            if let Err(status) = ready!(self.poll_window(cx)) {
+                return self.cancel(status);
+            }
             let piece = match self.first.take() {
                 Some(piece) => Some(Ok(piece)),
                 None => ready!(self.body.poll_piece(cx)),
             };
             let (piece, is_last) = match piece {
                 Some(Ok(piece)) => (piece, self.body.is_end_stream()),
-                Some(Err(fault)) => {
-                    self.stream.send_reset(h2::Reason::CANCEL);
-                    return Poll::Ready(Err(fault));
-                }
+                Some(Err(fault)) => return self.cancel(fault),
                 None => (Bytes::new(), true),
             };
+            let bytes = piece.len();
             // An Err says that the stream is over, which its answer tells better.
             if self.stream.send_data(piece, is_last).is_err() || is_last {
                 return Poll::Ready(Ok(()));
             }
+            self.sent(bytes);
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     BackendAuthority, BackendUrl, address::Address, fault::Fault, resolver::Resolver, tls::Tls,
+    via::Via,
 };
 
 /// A backend as it is configured; each of its addresses is a [`super::peer::Peer`].
@@ -17,6 +18,8 @@ pub(super) struct Target {
     pub(super) tls: Option<Tls>,
     /// Whom calls are for; None for the one in `url`.
     pub(super) authority: Option<BackendAuthority>,
+    /// How we name ourselves to it.
+    pub(super) via: Arc<Via>,
     /// How long it may take until a connection stands, twice: TCP, and what is spoken on it.
     pub(super) connect_timeout: Duration,
     /// How often a connection is pinged; None for only when it is suspect.

@@ -42,6 +42,11 @@ const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 /// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
 const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
+/// How much of a request may come, in bytes, before anybody reads it: a sixteenth of what may come on all
+/// streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front of us has many
+/// clients on a connection, and one call that is not read must not hold up the others.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
 
@@ -77,6 +82,7 @@ pub(super) fn http2(heads: HeadLimit) -> http2::Builder<TokioExecutor> {
         .max_header_list_size(heads.taken_in_over_http2())
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_send_buf_size(HTTP2_BUFFER_BYTES)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);

@@ -8,6 +8,7 @@ mod forwarding;
 mod full;
 mod headers;
 mod health;
+mod loops;
 mod metadata;
 mod methods;
 mod metrics;
@@ -16,6 +17,7 @@ mod odd;
 mod places;
 mod recorder;
 mod retries;
+mod shared;
 mod tls;
 
 use std::time::Duration;
