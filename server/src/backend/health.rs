@@ -28,7 +28,7 @@ pub(super) async fn watch(peer: Arc<Peer>, interval: Duration) {
         let spread = 0.8 + 0.4 * fastrand::f64();
         sleep(at_least.mul_f64(spread)).await;
         // An Err is the interval's end.
-        let _ = timeout((pause - at_least).mul_f64(spread), peer.doubted()).await;
+        let _ = timeout(pause.saturating_sub(at_least).mul_f64(spread), peer.doubted()).await;
     }
 }
 
