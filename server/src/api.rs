@@ -1,8 +1,9 @@
 //! The wire adapter: the three RPCs of `protos/api.proto` in terms of [`crate::items`]. This is where
 //! the domain's errors become statuses, and nowhere else.
 
-use std::ops::Range;
+use std::{net::SocketAddr, ops::Range};
 
+use axum::extract::ConnectInfo;
 use futures_util::stream;
 use http::Version;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
@@ -12,14 +13,34 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    rpc::raw_body::RawBody,
+    quota::{FREE_BYTES, Quota},
+    rpc::{answer_room::Reserved, raw_body::RawBody},
 };
 
 /// Answers the three RPCs ourselves: each answer is made from its request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Api {
     /// The largest message of an answer, in bytes. What would be larger is refused before it is made.
     pub answer_limit_bytes: usize,
+    /// Where there must be room for a large answer before it is made; None for no bound.
+    pub quota: Option<Quota>,
+}
+
+impl Api {
+    /// Waits until there is room for an answer of this size to this request.
+    async fn room<T>(
+        &self,
+        request: &Request<T>,
+        answer_bytes: usize,
+    ) -> Result<Option<Reserved>, Status> {
+        let Some(quota) = self.quota.as_ref().filter(|_| answer_bytes > FREE_BYTES) else {
+            return Ok(None);
+        };
+        let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
+        let mut room = quota.holding(peer);
+        room.hold(answer_bytes).await?;
+        Ok(Some(Reserved::new(room)))
+    }
 }
 
 #[tonic::async_trait]
@@ -48,7 +69,12 @@ impl api_server::Api for Api {
                 range.len()
             )));
         }
-        Ok(Response::new(Items { items: range.map(item).collect() }))
+        let room = self.room(&request, usize::try_from(answer_bytes).unwrap_or(usize::MAX)).await?;
+        let mut response = Response::new(Items { items: range.map(item).collect() });
+        if let Some(room) = room {
+            response.extensions_mut().insert(room);
+        }
+        Ok(response)
     }
 
     // Always empty: the items are in the answer's raw body.
@@ -123,7 +149,7 @@ mod tests {
     use prost::Message as _;
     use runnel_protos::api::api_server::Api as _;
 
-    const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES };
+    const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES, quota: None };
 
     fn range(length: i32, after: i32) -> ItemRange {
         ItemRange::new(length, after).unwrap()

@@ -10,7 +10,8 @@
 //! | `trust`, `tls_words` | whose certificates are taken, and what goes wrong, in words |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router` | is it an RPC or the page? |
-//! | `places`, `cancels` | how much one client may have open, and how often it may change its mind |
+//! | `places`, [`quota`] | how much of what may be open or held, in all and for one address |
+//! | `cancels` | how often one client may cancel calls |
 //! | `proxies` | whose word is taken for where a call comes from |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
@@ -42,6 +43,7 @@ pub mod metrics;
 pub mod net;
 pub mod places;
 mod proxies;
+pub mod quota;
 pub mod readiness;
 mod router;
 pub mod rpc;
@@ -77,6 +79,7 @@ use crate::{
     metrics::{CallMetrics, Metrics},
     net::Tls,
     proxies::TrustedProxies,
+    quota::Quota,
     readiness::Readiness,
     router::Router,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
@@ -136,15 +139,17 @@ pub async fn serve(
         let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
         let trace_trust = TraceTrust::Proxies(proxies);
         let answering = Answering { service, names: None, methods, trace_trust };
-        let watched = (metrics, readiness);
-        return run(listeners.into(), answering, &config, watched, shutdown, async {}).await;
+        let (watched, quota) = ((metrics, readiness), Quota::new(config.held_bound())?);
+        return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let api = ApiServer::new(Api { answer_limit_bytes: config.answer_limit_bytes })
+    let quota = Quota::new(config.held_bound())?;
+    let answer_limit_bytes = config.answer_limit_bytes;
+    let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
         .accept_compressed(CompressionEncoding::Gzip)
         // What a message may have once it is decompressed; the layers look at it before.
         .max_decoding_message_size(config.message_limit_bytes);
     let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
-    serve_services(listeners, services, config, shutdown).await
+    serve_within(quota, listeners.into(), services, config, shutdown).await
 }
 
 /// Serves any gRPC services beside the page, with health and reflection, on `listeners` until `shutdown`
@@ -157,6 +162,18 @@ pub async fn serve(
 /// The addresses in `config` are not used here.
 pub async fn serve_services(
     listeners: impl Into<Listeners>,
+    services: Services,
+    config: ServeConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let quota = Quota::new(config.held_bound())?;
+    serve_within(quota, listeners.into(), services, config, shutdown).await
+}
+
+/// Holds no more bytes of messages than `quota` allows.
+async fn serve_within(
+    quota: Quota,
+    listeners: Listeners,
     services: Services,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
@@ -180,7 +197,7 @@ pub async fn serve_services(
         }
     };
     let watched = (Metrics::new()?, Readiness::default());
-    run(listeners.into(), answering, &config, watched, shutdown, draining).await
+    run(listeners, answering, &config, quota, watched, shutdown, draining).await
 }
 
 /// Who answers calls, and what is known of their methods.
@@ -196,6 +213,7 @@ async fn run<S>(
     listeners: Listeners,
     Answering { service, names, methods, trace_trust }: Answering<S>,
     config: &ServeConfig,
+    quota: Quota,
     (metrics, readiness): (Metrics, Readiness),
     shutdown: impl Future<Output = ()>,
     draining: impl Future<Output = ()>,
@@ -212,7 +230,8 @@ where
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
     let access = Access::new(&config.access, public.local_addr()?);
-    let limits = config.limits();
+    quota.register(metrics.registry())?;
+    let limits = config.limits(quota);
     let rpc =
         rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access, trace_trust);
     let app = Router::new(names.as_deref(), rpc, access.hosts);

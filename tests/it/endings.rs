@@ -144,7 +144,7 @@ async fn a_deadline_ends_a_stream_that_never_waits() {
 
 #[tokio::test]
 async fn the_operators_cap_is_for_unary_calls() {
-    let unary_deadline = Duration::from_millis(500);
+    let unary_deadline = Some(Duration::from_millis(500));
     let config = ServeConfig { unary_deadline, ..ServeConfig::default() };
     let (server, mut events) = start(Role::Answers, config).await;
     let mut stream = server.client().get_stream(1).await.unwrap();

@@ -272,7 +272,7 @@ async fn a_request_body_that_trickles_in_is_ended() {
         request_timeout: Duration::from_millis(500),
         ..ConnectionsConfig::default()
     };
-    let unary_deadline = Duration::from_millis(500);
+    let unary_deadline = Some(Duration::from_millis(500));
     let config = ServeConfig { unary_deadline, connections, ..ServeConfig::default() };
     let server = TestServer::start_with(config).await;
     for path in [HELLO, STREAM] {
@@ -304,5 +304,20 @@ async fn a_request_body_that_trickles_in_is_ended() {
         let answer = wire::call(server.address(), protocol, ALL, body).await;
         assert_eq!(answer.code(), Some(Code::Ok), "{protocol:?}");
     }
+    server.stop().await;
+}
+
+/// The message has come, so it is not late; that the client says no more cannot hold up the answer for ever.
+#[tokio::test]
+async fn a_request_that_has_come_is_not_late_though_its_client_does_not_end_it() {
+    let connections = ConnectionsConfig {
+        request_timeout: Duration::from_millis(500),
+        ..ConnectionsConfig::default()
+    };
+    let server =
+        TestServer::start_with(ServeConfig { connections, ..ServeConfig::default() }).await;
+    let items = frame(&ApiRequest { length: 3, after: 0 });
+    let answer = wire::answer_to_a_request_without_an_end(server.address(), &items).await;
+    assert!(answer.contains("name 3") && answer.contains("grpc-status:0"), "{answer}");
     server.stop().await;
 }

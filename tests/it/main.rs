@@ -22,6 +22,7 @@ mod headers;
 mod heads;
 mod interop;
 mod logs;
+mod memory;
 mod metrics;
 mod origins;
 mod page;

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use runnel_protos::api::ApiRequest;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tonic::Code;
@@ -157,6 +157,28 @@ pub async fn http1_request(
 ) -> http::Response<Incoming> {
     let stream = TcpStream::connect(address).await.expect("connect");
     http1_over(stream, address, request).await
+}
+
+/// What `getStream` answers over gRPC-Web to a client that sends its whole message and does not say that
+/// its request is over, up to the status.
+pub async fn answer_to_a_request_without_an_end(address: SocketAddr, message: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    let head = format!(
+        "POST /api.Api/getStream HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/grpc-web\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        message.len()
+    );
+    let request = [head.as_bytes(), message, b"\r\n"].concat();
+    stream.write_all(&request).await.expect("send the request");
+    let mut answer = Vec::new();
+    patiently("the status", async {
+        while !String::from_utf8_lossy(&answer).contains("grpc-status") {
+            let read = stream.read_buf(&mut answer).await.expect("an answer");
+            assert_ne!(read, 0, "it closed: {}", String::from_utf8_lossy(&answer));
+        }
+    })
+    .await;
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// An HTTP/1.1 request over a connection that was made to `address`.

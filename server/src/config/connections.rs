@@ -78,15 +78,26 @@ pub struct ConnectionsConfig {
     pub header_timeout: Duration,
 
     /// How long the request of a call may take to come, if the call's answer is a stream; unary calls
-    /// have a deadline.
+    /// have a deadline. 0s for as long as it takes.
     #[arg(
         long,
         env = "RUNNEL_REQUEST_TIMEOUT",
         value_name = "DURATION",
         default_value = "60s",
-        value_parser = numbers::duration
+        value_parser = numbers::duration_or_zero
     )]
     pub request_timeout: Duration,
+
+    /// How long the client of a unary call may read nothing of its answer, of which it is given 32 KiB at a
+    /// time; then the call is given up. 0s for as long as it likes.
+    #[arg(
+        long,
+        env = "RUNNEL_ANSWER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = numbers::duration_or_zero
+    )]
+    pub answer_timeout: Duration,
 
     /// How long a connection may be without a call before it is closed; at most twice as long. 0s for
     /// ever.
@@ -122,6 +133,11 @@ impl ConnectionsConfig {
         numbers::or_longest(self.idle_timeout)
     }
 
+    /// How long the client of a unary call may read nothing of its answer.
+    pub(crate) fn answer_timeout(&self) -> Option<Duration> {
+        numbers::unless_zero(self.answer_timeout)
+    }
+
     /// How old one may grow.
     pub(crate) fn max_age(&self) -> Duration {
         numbers::or_longest(self.max_connection_age)
@@ -146,6 +162,7 @@ impl Default for ConnectionsConfig {
             header_limit_bytes: HEADER_LIMIT_BYTES,
             header_timeout: Duration::from_mins(1),
             request_timeout: Duration::from_mins(1),
+            answer_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
             max_connection_age: Duration::from_hours(1),
         }

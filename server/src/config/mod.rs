@@ -24,9 +24,13 @@ pub use self::{
     access::AccessConfig, admin::AdminConfig, backend::BackendConfig,
     connections::ConnectionsConfig, tls::TlsConfig,
 };
-use crate::rpc::{
-    Limits, MESSAGE_LIMIT_BYTES,
-    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+use crate::{
+    places::Bound,
+    quota::{self, Quota},
+    rpc::{
+        Limits, MESSAGE_LIMIT_BYTES,
+        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
+    },
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -112,15 +116,16 @@ pub struct ServeConfig {
     )]
     pub answer_metadata_limit_bytes: usize,
 
-    /// How long a unary call may take, whatever deadline its client sets; 0s for no limit.
+    /// How long a unary call may take, whatever deadline its client sets; 0s for as long as it takes. If
+    /// nothing is said, 60s for calls that are answered here, and as long as it takes for those that are
+    /// forwarded. A call of a method that nobody described must have its answer begin in that time.
     #[arg(
         long,
         env = "RUNNEL_UNARY_DEADLINE",
         value_name = "DURATION",
-        default_value = "60s",
         value_parser = numbers::duration_or_zero
     )]
-    pub unary_deadline: Duration,
+    pub unary_deadline: Option<Duration>,
 
     /// Unary calls open at once, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
@@ -147,6 +152,16 @@ pub struct ServeConfig {
         default_value_t = 1024
     )]
     pub max_streams_per_address: usize,
+
+    /// Bytes of messages held at once, in all: arriving, or answered and not yet read. If nothing is said,
+    /// 268435456 (256 MiB), or half of the memory that the container may have, if that is less.
+    #[arg(long, env = "RUNNEL_MAX_HELD_BYTES", value_name = "BYTES", value_parser = numbers::size)]
+    pub max_held_bytes: Option<usize>,
+
+    /// Bytes of messages held at once for one client address (an IPv6 client is its /64). If nothing is
+    /// said, a quarter of those in all.
+    #[arg(long, env = "RUNNEL_MAX_HELD_BYTES_PER_ADDRESS", value_name = "BYTES", value_parser = numbers::size)]
+    pub max_held_bytes_per_address: Option<usize>,
 
     /// How logs are written to standard error; RUST_LOG filters them.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -188,6 +203,9 @@ struct HealthcheckConfig {
     #[command(flatten)]
     tls: TlsConfig,
 }
+
+/// How long a unary call may take that is answered here.
+const UNARY_DEADLINE: Duration = Duration::from_mins(1);
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -241,19 +259,30 @@ impl Cli {
 
 impl ServeConfig {
     /// What a call may cost.
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self, held: Quota) -> Limits {
+        let forwards = !self.backend.urls().is_empty();
+        // How long a call takes that we do not answer is for others to say.
+        let unasked = (!forwards).then_some(UNARY_DEADLINE);
         Limits {
             message_bytes: self.message_limit_bytes,
             answer: AnswerLimits {
                 message_bytes: self.answer_limit_bytes,
                 metadata_bytes: self.answer_metadata_limit_bytes,
             },
-            unary_deadline: numbers::unless_zero(self.unary_deadline),
-            request_timeout: self.connections.request_timeout,
+            unary_deadline: self.unary_deadline.or(unasked).filter(|cap| !cap.is_zero()),
+            request_timeout: numbers::unless_zero(self.connections.request_timeout),
+            forwards,
             unary: numbers::bound(self.max_calls, self.max_calls_per_address),
             streams: numbers::bound(self.max_streams, self.max_streams_per_address),
             cancels_per_address: self.connections.max_cancels_per_address,
+            held,
         }
+    }
+
+    /// How many bytes of messages may be held.
+    pub(crate) fn held_bound(&self) -> Bound {
+        let largest = self.message_limit_bytes.max(self.answer_limit_bytes);
+        quota::bound(self.max_held_bytes, self.max_held_bytes_per_address, largest)
     }
 }
 
@@ -266,11 +295,13 @@ impl Default for ServeConfig {
             message_limit_bytes: MESSAGE_LIMIT_BYTES,
             answer_limit_bytes: MESSAGE_LIMIT_BYTES,
             answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
-            unary_deadline: Duration::from_mins(1),
+            unary_deadline: None,
             max_calls: 4096,
             max_calls_per_address: 1024,
             max_streams: 4096,
             max_streams_per_address: 1024,
+            max_held_bytes: None,
+            max_held_bytes_per_address: None,
             log_format: LogFormat::Text,
             admin: AdminConfig::default(),
             access: AccessConfig::default(),
@@ -369,7 +400,8 @@ mod tests {
     #[test]
     fn zero_switches_limits_off() {
         let zeros = ["--unary-deadline=0s", "--max-calls=0", "--max-streams-per-address=0"];
-        let limits = parse(&zeros).unwrap().1.limits();
+        let config = parse(&zeros).unwrap().1;
+        let limits = config.limits(Quota::new(config.held_bound()).unwrap());
         assert_eq!(limits.unary_deadline, None);
         assert_eq!((limits.unary.total, limits.unary.per_address), (usize::MAX, 1024));
         assert_eq!((limits.streams.total, limits.streams.per_address), (4096, usize::MAX));

@@ -1,6 +1,6 @@
 //! A whole call through every layer of [`crate::rpc`].
 
-use std::{convert::Infallible, sync::OnceLock, time::Duration};
+use std::{convert::Infallible, sync::OnceLock};
 
 use axum::body::Body as AxumBody;
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::{
     config::AccessConfig,
     metrics::CallMetrics,
     places::Bound,
+    quota::Quota,
     rpc::{
         Limits,
         answer::{AnswerLimits, METADATA_LIMIT_BYTES},
@@ -192,6 +193,10 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             Err(error) => panic!("{error}"),
         };
         let one = Bound { total: 1, per_address: 1 };
+        let held = match Quota::new(Bound { total: usize::MAX, per_address: usize::MAX }) {
+            Ok(held) => held,
+            Err(error) => panic!("{error}"),
+        };
         let limits = Limits {
             message_bytes: MESSAGE_LIMIT_BYTES,
             answer: AnswerLimits {
@@ -199,10 +204,12 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
                 metadata_bytes: METADATA_LIMIT_BYTES,
             },
             unary_deadline: None,
-            request_timeout: Duration::MAX,
+            request_timeout: None,
+            forwards: false,
             unary: one,
             streams: one,
             cancels_per_address: 0,
+            held,
         };
         let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
         layers(

@@ -7,6 +7,7 @@ use std::sync::{
 
 use tokio::sync::watch;
 
+use super::unread::Reading;
 use crate::metrics::ConnectionMetrics;
 
 /// The calls of one connection; a clone counts the same.
@@ -21,6 +22,7 @@ struct Counts {
     reads: AtomicUsize,
     /// Whether the next answer is the last.
     is_old: AtomicBool,
+    reading: Reading,
     metrics: ConnectionMetrics,
     /// Changes when the server drains, and never else.
     draining: watch::Receiver<bool>,
@@ -34,6 +36,7 @@ impl Calls {
             open: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             is_old: AtomicBool::new(false),
+            reading: Reading::default(),
             metrics,
             draining,
         }))
@@ -69,6 +72,11 @@ impl Calls {
     /// How often that was so.
     pub(super) fn reads(&self) -> usize {
         self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// How its client reads an answer that it must read.
+    pub(super) fn reading(&self) -> &Reading {
+        &self.0.reading
     }
 
     /// The next answer over HTTP/1.1 says that it is the connection's last.

@@ -11,10 +11,7 @@ use std::{
 };
 
 use hyper::server::conn::{http1, http2};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::graceful::GracefulConnection,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulConnection};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -32,6 +29,7 @@ use super::{
     http::{self, Answers, App},
     rest::{idle, keep_alive, with_jitter},
     socket::{self, Socket},
+    unread::Streams,
 };
 use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
 
@@ -49,7 +47,8 @@ pub struct Encrypted;
 pub(super) struct Connections<S> {
     app: S,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Streams>,
+    answer_timeout: Option<Duration>,
     handshake_timeout: Duration,
     idle_timeout: Duration,
     max_age: Duration,
@@ -70,10 +69,12 @@ impl<S: Answers> Connections<S> {
         draining: watch::Receiver<bool>,
     ) -> Self {
         let heads = HeadLimit::new(config.header_limit_bytes);
+        let answer_timeout = config.answer_timeout();
         Self {
             app,
             http1: http::http1(config.header_timeout, heads),
-            http2: http::http2(heads),
+            http2: http::http2(heads, answer_timeout),
+            answer_timeout,
             handshake_timeout: config.handshake_timeout,
             idle_timeout: config.idle_timeout(),
             max_age: config.max_age(),
@@ -174,7 +175,12 @@ impl<S: Answers> Connections<S> {
                     calls.grow_old();
                     future::pending().await
                 };
-                self.keep(connection, give, &calls, self.drained_for_a_while(), old).await
+                let kept = self.keep(connection, give, &calls, self.drained_for_a_while(), old);
+                tokio::select! {
+                    biased;
+                    ended = kept => ended,
+                    () = calls.reading().stopped(self.answer_timeout) => Ok(()),
+                }
             }
             // GOAWAY says which calls it comes too late for, so it may come at once.
             Version::Http2 => {

@@ -5,6 +5,7 @@ use std::{
     future::{self, Future, Ready},
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -20,7 +21,7 @@ use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _, util::Oneshot};
@@ -31,6 +32,7 @@ use super::{
     connection::Encrypted,
     head_size::HeadLimit,
     request_body::RequestBody,
+    unread::{self, Left, MustBeRead, Reading, Streams},
 };
 use crate::telemetry;
 
@@ -42,9 +44,10 @@ const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 /// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
 const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
-/// How much of a request may come, in bytes, before anybody reads it: a sixteenth of what may come on all
-/// streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front of us has many
-/// clients on a connection, and one call that is not read must not hold up the others.
+/// How much of a request a client may send over HTTP/2 before anybody reads it, in bytes: a sixteenth of what
+/// may come on all streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front of
+/// us has many clients on a connection, and one call that is not read must not hold up the others. It is held
+/// for each open call whose request nobody reads: with 1,024 calls and as many streams of one address, 128 MiB.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
@@ -74,8 +77,8 @@ pub(super) fn http1(header_timeout: Duration, heads: HeadLimit) -> http1::Builde
 }
 
 /// The HTTP/2 of every connection.
-pub(super) fn http2(heads: HeadLimit) -> http2::Builder<TokioExecutor> {
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
+pub(super) fn http2(heads: HeadLimit, answer_timeout: Option<Duration>) -> http2::Builder<Streams> {
+    let mut http2 = http2::Builder::new(Streams::new(answer_timeout));
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -236,7 +239,15 @@ where
                 tracing::debug!(%peer, %method, path, status = status.as_u16(), "refused a request");
             }
         }
-        Poll::Ready(Ok(response.map(|inner| CountedBody { inner, _call: call })))
+        let must_be_read = response.extensions_mut().remove::<MustBeRead>().is_some();
+        let has_streams = !*this.is_http1;
+        Poll::Ready(Ok(response.map(|inner| CountedBody {
+            inner,
+            must_be_read,
+            has_streams,
+            left: None,
+            call,
+        })))
     }
 }
 
@@ -271,7 +282,27 @@ fn head_of(mut response: Response<Body>) -> Response<Body> {
 #[derive(Debug)]
 pub(super) struct CountedBody {
     inner: Body,
-    _call: Option<OpenCall>,
+    must_be_read: bool,
+    /// Whether other answers share its connection.
+    has_streams: bool,
+    /// Whether what was given has left, if that is to be waited for.
+    left: Option<Arc<Left>>,
+    call: Option<OpenCall>,
+}
+
+impl CountedBody {
+    fn reading(&self) -> Option<&Reading> {
+        let call = self.call.as_ref().filter(|_| self.must_be_read);
+        call.map(|call| call.calls().reading())
+    }
+}
+
+impl Drop for CountedBody {
+    fn drop(&mut self) {
+        if let Some(reading) = self.reading() {
+            reading.waits();
+        }
+    }
 }
 
 impl http_body::Body for CountedBody {
@@ -282,11 +313,36 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        if let Some(left) = &self.left {
+            ready!(left.poll(cx));
+            self.left = None;
+        }
+        let mut polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if self.must_be_read
+            && self.has_streams
+            && let Some(call) = &self.call
+            && let Poll::Ready(Some(Ok(frame))) = polled
+        {
+            let mut left = None;
+            let frame = frame.map_data(|data| {
+                let given;
+                (given, left) = unread::give(call.calls(), data);
+                given
+            });
+            polled = Poll::Ready(Some(Ok(frame)));
+            self.left = left;
+        }
+        if let Some(reading) = self.reading() {
+            match &polled {
+                Poll::Ready(_) => reading.gave(),
+                Poll::Pending => reading.waits(),
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.left.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

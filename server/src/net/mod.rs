@@ -13,6 +13,7 @@
 //! | `half_close` | clients over HTTP/1.1 that close their side with their request |
 //! | `socket` | TCP, its options, and a close that loses nothing |
 //! | `gather` | large writes over HTTP/2 |
+//! | `unread` | answers that their clients do not read |
 //! | `tls` | encryption of the public port |
 //! | `any_certificate` | the client's side, for the health check alone |
 //!
@@ -33,6 +34,7 @@ mod request_body;
 mod rest;
 mod socket;
 mod tls;
+mod unread;
 
 use std::{
     future::{self, Future},
@@ -50,7 +52,7 @@ use tokio::{
 };
 
 pub use self::connection::Encrypted;
-pub(crate) use self::{any_certificate::client_config, tls::Tls};
+pub(crate) use self::{any_certificate::client_config, tls::Tls, unread::MustBeRead};
 use self::{connection::Connections, http::Answers};
 use crate::{
     config::ServeConfig,

@@ -29,6 +29,7 @@ use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
 use crate::{
     cancels::{Cancels, OpenCall, TooMany},
     places::{Bound, Full, Permit, Pool},
+    quota,
 };
 
 /// When a refused caller may try again.
@@ -173,6 +174,12 @@ impl From<TooMany> for Status {
 fn try_again_later(why: String) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
     Status::with_error_details(Code::ResourceExhausted, why, details)
+}
+
+impl From<quota::Full> for Status {
+    fn from(full: quota::Full) -> Self {
+        try_again_later(full.to_string())
+    }
 }
 
 pin_project! {

@@ -3,6 +3,10 @@
 //!
 //! The client's deadline is its `grpc-timeout` header; the operator may cap unary calls. When it
 //! passes, the call ends as DEADLINE_EXCEEDED.
+//!
+//! The cap is one rule, whether a method was described or not, so that nothing changes on the day when
+//! somebody describes it: the answer of a call that is not known to be a stream must begin in time. The
+//! answer of a unary call is then there; that of a method nobody described may be a stream, which goes on.
 
 use std::{
     future::Future as _,
@@ -28,23 +32,41 @@ use super::{
 pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// Holds each call to its deadline.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     unary_deadline: Option<Duration>,
+    /// The cap as whoever answers is told of it; None if nobody is.
+    told: Option<HeaderValue>,
 }
 
 impl DeadlineLayer {
     /// Unary calls end after `unary_deadline` at the latest, whatever their client allows.
     pub const fn new(unary_deadline: Option<Duration>) -> Self {
-        Self { unary_deadline }
+        Self { unary_deadline, told: None }
     }
+
+    /// The same; and the cap goes on with the call, in its `grpc-timeout`, if its client allows more.
+    pub fn telling(unary_deadline: Option<Duration>) -> Self {
+        Self { unary_deadline, told: unary_deadline.map(timeout_value) }
+    }
+}
+
+/// In milliseconds, or in seconds if those need more than eight digits.
+fn timeout_value(duration: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let text = match duration.as_millis() {
+        milliseconds @ ..=MOST => format!("{}m", milliseconds.max(1)),
+        milliseconds => format!("{}S", (milliseconds / 1000).min(MOST)),
+    };
+    // Digits and a letter are a header value.
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("1m"))
 }
 
 impl<S> Layer<S> for DeadlineLayer {
     type Service = Deadline<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Deadline { inner, unary_deadline: self.unary_deadline }
+        Deadline { inner, layer: self.clone() }
     }
 }
 
@@ -52,7 +74,7 @@ impl<S> Layer<S> for DeadlineLayer {
 #[derive(Clone, Debug)]
 pub struct Deadline<S> {
     inner: S,
-    unary_deadline: Option<Duration>,
+    layer: DeadlineLayer,
 }
 
 impl<S, B> Service<Request<B>> for Deadline<S>
@@ -67,18 +89,29 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let asked = match grpc_timeout(request.headers()) {
             Ok(asked) => asked,
             Err(malformed) => return Either::Right(refuse(&malformed)),
         };
-        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
-        let cap = self.unary_deadline.filter(|_| unary);
+        let kind = request.extensions().get::<MethodKind>().copied();
+        let DeadlineLayer { unary_deadline, told } = &self.layer;
+        let cap = unary_deadline.filter(|_| kind.is_none_or(MethodKind::is_unary));
+        let is_capped = cap.is_some_and(|cap| asked.is_none_or(|asked| cap < asked));
         let timer = asked.into_iter().chain(cap).min().and_then(Timer::after);
         if timer.as_ref().is_some_and(End::has_come) {
             return Either::Right(refuse(&exceeded()));
         }
-        Either::Left(EndingFuture::new(self.inner.call(request), timer))
+        // Whoever answers would hold the whole of a stream to it.
+        if let (true, Some(_), Some(told)) = (is_capped, kind, told) {
+            request.headers_mut().insert(GRPC_TIMEOUT, told.clone());
+        }
+        let inner = self.inner.call(request);
+        if is_capped && kind.is_none() {
+            let asked = asked.and_then(Timer::after);
+            return Either::Left(EndingFuture::with_head_in_time(inner, asked, timer));
+        }
+        Either::Left(EndingFuture::new(inner, timer))
     }
 }
 
@@ -175,6 +208,18 @@ mod tests {
         for unit in ["H", "M", "S", "m", "u", "n"] {
             let far = parse(&format!("{}{unit}", "9".repeat(100))).unwrap();
             assert!(far > Duration::from_hours(24 * 365 * 500), "{unit} {far:?}");
+        }
+    }
+
+    #[test]
+    fn a_cap_is_told_as_a_timeout_that_is_understood() {
+        for (cap, told) in [
+            (Duration::from_millis(3500), "3500m"),
+            (Duration::from_nanos(1), "1m"),
+            (Duration::from_hours(48), "172800S"),
+        ] {
+            assert_eq!(timeout_value(cap), told);
+            assert!(parse(told).is_ok());
         }
     }
 

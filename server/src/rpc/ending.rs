@@ -37,6 +37,8 @@ pin_project! {
         inner: Option<F>,
         // None if nothing ends it.
         end: Option<E>,
+        // What ends it as long as its head is not out, in the place of `end`.
+        until_head: Option<E>,
         head_only: bool,
     }
 }
@@ -44,7 +46,12 @@ pin_project! {
 impl<F, E> EndingFuture<F, E> {
     /// Ends the answer, its stream included.
     pub(super) fn new(inner: F, end: Option<E>) -> Self {
-        Self { inner: Some(inner), end, head_only: false }
+        Self { inner: Some(inner), end, until_head: None, head_only: false }
+    }
+
+    /// Ends the answer, which must begin before `until_head`.
+    pub(super) fn with_head_in_time(inner: F, end: Option<E>, until_head: Option<E>) -> Self {
+        Self { until_head, ..Self::new(inner, end) }
     }
 
     /// Ends the answer as long as its head is not out.
@@ -73,7 +80,7 @@ where
                 _ => response,
             }));
         }
-        let Some(end) = this.end else {
+        let Some(end) = this.until_head.as_mut().or(this.end.as_mut()) else {
             return Poll::Pending;
         };
         ready!(end.poll_come(cx));

@@ -21,20 +21,28 @@ use http::Request;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{methods::MethodKind, observe::Received};
+use super::{methods::MethodKind, observe::Received, request_room::Room};
+use crate::quota::Quota;
 
 /// The head of a length-prefixed message: a flag and the length, big-endian.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
 const PREFIX_BYTES: usize = 5;
 
-/// Holds request messages to their size and number. Those of up to `limit_bytes`, without their prefix and
-/// as they are on the wire, pass.
-pub(super) fn guard(request: Request<Body>, limit_bytes: usize) -> Request<Body> {
+/// Holds request messages to their size and number, and to `quota` if they are gathered until they are
+/// whole. Those of up to `limit_bytes`, without their prefix and as they are on the wire, pass.
+pub(super) fn guard(
+    request: Request<Body>,
+    limit_bytes: usize,
+    quota: Option<&Quota>,
+) -> Request<Body> {
     let kind = request.extensions().get::<MethodKind>();
     let single = kind.is_some_and(|kind| !kind.client_streaming);
     let walk = EnvelopeWalk::new(limit_bytes, single);
     let received = request.extensions().get().cloned();
-    request.map(|inner| Body::new(GuardedBody { inner, walk, received, fault: None }))
+    let room = quota.map(|quota| Room::of(&request, quota, single, limit_bytes));
+    request.map(|inner| {
+        Body::new(GuardedBody { inner, walk, received, fault: None, room, passing: None })
+    })
 }
 
 /// A request body that passes while it keeps the rules and ends with a status where it breaks one.
@@ -44,6 +52,32 @@ struct GuardedBody {
     received: Option<Arc<Received>>,
     /// Found behind bytes that were sound and had to pass first.
     fault: Option<Fault>,
+    /// What is held of it; None if nobody gathers it.
+    room: Option<Room>,
+    /// Waits until there is room for it.
+    passing: Option<Frame<Bytes>>,
+}
+
+impl GuardedBody {
+    /// Passes a frame on when there is room for what it adds.
+    fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(room) = &mut self.room
+            && let Err(full) = ready!(room.poll_hold(cx, self.walk.come_bytes()))
+        {
+            self.passing = None;
+            return Poll::Ready(Some(Err(full.into())));
+        }
+        Poll::Ready(self.passing.take().map(Ok))
+    }
+}
+
+impl Drop for GuardedBody {
+    fn drop(&mut self) {
+        // The handler has the message now.
+        if let (Some(room), Some(received)) = (self.room.take(), &self.received) {
+            received.keep(room);
+        }
+    }
 }
 
 impl http_body::Body for GuardedBody {
@@ -54,8 +88,16 @@ impl http_body::Body for GuardedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.passing.is_some() {
+            return self.poll_pass(cx);
+        }
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault.into())));
+        }
+        if self.walk.is_between_messages()
+            && let Some(room) = &mut self.room
+        {
+            room.asked_for_the_next();
         }
         let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)).transpose()? else {
             return Poll::Ready(self.walk.end().err().map(|fault| Err(fault.into())));
@@ -67,20 +109,27 @@ impl http_body::Body for GuardedBody {
         if let Some(received) = &self.received {
             received.count(data.len(), self.walk.messages());
         }
-        Poll::Ready(Some(match walked {
-            Ok(()) => Ok(frame),
-            Err(fault) if sound_bytes == 0 => Err(fault.into()),
+        if let Some(room) = &mut self.room {
+            room.saw(&data[..sound_bytes]);
+        }
+        self.passing = Some(match walked {
+            Ok(()) => frame,
+            Err(fault) if sound_bytes == 0 => return Poll::Ready(Some(Err(fault.into()))),
             Err(fault) => {
                 let sound = data.slice(..sound_bytes);
                 self.fault = Some(fault);
-                Ok(Frame::data(sound))
+                Frame::data(sound)
             }
-        }))
+        });
+        self.poll_pass(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         // An empty body must still be found to be one.
-        self.fault.is_none() && self.walk.end().is_ok() && self.inner.is_end_stream()
+        self.fault.is_none()
+            && self.passing.is_none()
+            && self.walk.end().is_ok()
+            && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -119,7 +168,9 @@ pub(crate) struct EnvelopeWalk {
     /// As much of the next prefix as has come.
     prefix: [u8; PREFIX_BYTES],
     prefix_bytes: usize,
-    /// How much of the current message is still to come.
+    /// The size of the current message.
+    message_bytes: usize,
+    /// How much of it is still to come.
     message_bytes_left: usize,
 }
 
@@ -131,6 +182,7 @@ impl EnvelopeWalk {
             messages: 0,
             prefix: [0; PREFIX_BYTES],
             prefix_bytes: 0,
+            message_bytes: 0,
             message_bytes_left: 0,
         }
     }
@@ -179,7 +231,10 @@ impl EnvelopeWalk {
             messages += 1;
             at += PREFIX_BYTES + message_bytes;
         }
-        self.messages += messages;
+        if messages > 0 {
+            self.messages += messages;
+            self.message_bytes = 0;
+        }
         at
     }
 
@@ -195,11 +250,17 @@ impl EnvelopeWalk {
         let message_bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         self.prefix_bytes = 0;
         self.messages += 1;
+        self.message_bytes = message_bytes;
         self.message_bytes_left = message_bytes;
         if message_bytes > self.limit_bytes {
             return Err(Fault::TooLarge { message_bytes, limit_bytes: self.limit_bytes });
         }
         Ok(())
+    }
+
+    /// How much of the current message has come, or of the last one; not if it came in one piece with others.
+    pub(crate) const fn come_bytes(&self) -> usize {
+        self.message_bytes.saturating_sub(self.message_bytes_left)
     }
 
     /// How many messages have begun.

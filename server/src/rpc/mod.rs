@@ -12,18 +12,20 @@
 //! | [`check`](check()) of [`origins`](crate::access::Origins) | a page of another origin may not call |
 //! | [`admission`] | how many calls may be open |
 //! | [`answer`] | the size of answered messages and metadata; no status behind half a message |
+//! | [`answer_room`] | how many bytes of large answers are held |
 //! | [`drain`] | what is open when the server ends is told so |
 //! | [`deadline`] | the call ends in time, its stream included |
 //! | [`batch`] | large writes for every stream |
 //! | [`trailers`] | trailers with an OK answer |
 //! | [`raw_body`] | a method may write its stream's bytes itself |
 //! | [`arrival`] | the request of a stream comes in time |
-//! | [`envelope`] | the size and number of request messages |
+//! | [`envelope`] | the size and number of request messages, and how many bytes of them are held |
 //!
 //! What refuses a call sits inside `GrpcWebLayer`, so that its answer reaches a browser well-formed.
 
 pub mod admission;
 pub mod answer;
+pub(crate) mod answer_room;
 mod arrival;
 pub(crate) mod base64_body;
 mod batch;
@@ -38,6 +40,7 @@ pub mod methods;
 pub mod normalize;
 pub mod observe;
 pub mod raw_body;
+mod request_room;
 pub(crate) mod trace_parent;
 pub mod trailers;
 
@@ -65,7 +68,7 @@ use self::{
     observe::RefusedBy,
     trace_parent::TraceTrust,
 };
-use crate::{access::Access, metrics::CallMetrics, places::Bound};
+use crate::{access::Access, metrics::CallMetrics, places::Bound, quota::Quota};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -74,7 +77,7 @@ pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) const CONTENT_TYPE_PREFIX: &[u8] = b"application/grpc";
 
 /// What a call may cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The largest request message, in bytes.
     pub message_bytes: usize,
@@ -82,14 +85,19 @@ pub struct Limits {
     pub answer: answer::AnswerLimits,
     /// How long a unary call may take, whatever its client allows; None for as long as it takes.
     pub unary_deadline: Option<Duration>,
-    /// How long the request of a method that takes one message and sends many may take to come.
-    pub request_timeout: Duration,
+    /// How long the request of a method that takes one message and sends many may take to come; None for
+    /// as long as it takes.
+    pub request_timeout: Option<Duration>,
+    /// Whether calls go on to somebody else, who must be told how long they may take.
+    pub forwards: bool,
     /// Unary calls open at once.
     pub unary: Bound,
     /// Streams open at once.
     pub streams: Bound,
     /// Calls that one client may cancel at once, and again every ten seconds; 0 for any number.
     pub cancels_per_address: u32,
+    /// Bytes of messages held at once.
+    pub held: Quota,
 }
 
 /// Every RPC, whoever answers it.
@@ -114,6 +122,13 @@ where
     S::Future: Send + 'static,
 {
     let Access { hosts, origins } = access.clone();
+    // What is forwarded goes on as it comes.
+    let gathered = (!limits.forwards).then(|| limits.held.clone());
+    let deadline = if limits.forwards {
+        deadline::DeadlineLayer::telling(limits.unary_deadline)
+    } else {
+        deadline::DeadlineLayer::new(limits.unary_deadline)
+    };
     let cors = origins.cors();
     let formats = match trace_trust {
         TraceTrust::Everyone => Formats::Protobuf,
@@ -148,14 +163,17 @@ where
             limits.cancels_per_address,
         ))
         .layer(answer::AnswerLayer::new(limits.answer))
+        .layer(answer_room::AnswerRoomLayer::new(limits.held.clone()))
         .layer(drain::DrainLayer::new(drain))
-        .layer(deadline::DeadlineLayer::new(limits.unary_deadline))
+        .layer(deadline)
         .map_response(|response: Response<Body>| response.map(batch::batched))
         .map_response(trailers::send)
         .map_response(raw_body::send)
         .map_request(raw_body::tell_version)
         .map_request(move |request| arrival::in_time(request, limits.request_timeout))
-        .map_request(move |request| envelope::guard(request, limits.message_bytes))
+        .map_request(move |request| {
+            envelope::guard(request, limits.message_bytes, gathered.as_ref())
+        })
         .service(service);
     BoxCloneSyncService::new(service)
 }

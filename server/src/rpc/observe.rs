@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -29,9 +29,13 @@ use super::{
     answer::Given,
     call_log,
     normalize::Protocol,
+    request_room::Room,
     trace_parent::{TraceParent, TraceTrust},
 };
-use crate::metrics::{CallMetrics, MethodMetrics, Tally};
+use crate::{
+    metrics::{CallMetrics, MethodMetrics, Tally},
+    quota::Holding,
+};
 
 /// Watches each call.
 #[derive(Clone, Debug)]
@@ -90,6 +94,8 @@ where
 pub(super) struct Received {
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// What is held of it while it is worked on; nothing if it is small.
+    held: OnceLock<Mutex<Option<Holding>>>,
 }
 
 impl Received {
@@ -97,6 +103,20 @@ impl Received {
     pub(super) fn count(&self, bytes: usize, messages: u64) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.messages.store(messages, Ordering::Relaxed);
+    }
+
+    /// It has come, and is held until the answer begins.
+    pub(super) fn keep(&self, room: Room) {
+        if let Some(holding) = room.into_message() {
+            // An Err would say that it had come before.
+            let _ = self.held.set(Mutex::new(Some(holding)));
+        }
+    }
+
+    fn give_back(&self) {
+        if let Some(held) = self.held.get() {
+            held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 }
 
@@ -269,6 +289,7 @@ where
             return Poll::Ready(Ok(response));
         };
         call.saw_head(&response);
+        call.received.give_back();
         Poll::Ready(Ok(response.map(|inner| Body::new(ObservedBody { inner, call }))))
     }
 }

@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use prost::Message;
-use runnel::config::ServeConfig;
+use runnel::config::{ConnectionsConfig, ServeConfig};
 use runnel_protos::api::{ApiRequest, HelloRequest};
 use runnel_tests::{
     metrics::Metrics,
@@ -31,7 +31,7 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{
-    Ask, config, handlers_until,
+    Answer, Ask, config, handlers_until,
     odd::{Call, GRPC, Odd},
 };
 
@@ -87,7 +87,8 @@ pub(super) async fn until_counted_as(front: &TestServer, method: &str, path: &st
 #[tokio::test]
 async fn a_unary_call_has_the_unary_deadline_and_a_stream_has_not() {
     let rich = python::serve_with("rich_server.py", &["--reflection"]).await;
-    let config = ServeConfig { unary_deadline: Duration::from_secs(1), ..config(&[&rich.url()]) };
+    let config =
+        ServeConfig { unary_deadline: Some(Duration::from_secs(1)), ..config(&[&rich.url()]) };
     let front = TestServer::start_with(config).await;
     until_counted_as(&front, "Unary", UNARY, one()).await;
 
@@ -101,13 +102,64 @@ async fn a_unary_call_has_the_unary_deadline_and_a_stream_has_not() {
     front.stop().await;
 }
 
+/// So that nothing ends earlier on the day when somebody adds reflection.
+#[tokio::test]
+async fn the_unary_deadline_holds_with_reflection_and_without() {
+    for flags in [&["--reflection"][..], &[]] {
+        let rich = python::serve_with("rich_server.py", flags).await;
+        let config =
+            ServeConfig { unary_deadline: Some(Duration::from_secs(1)), ..config(&[&rich.url()]) };
+        let front = TestServer::start_with(config).await;
+        let is_known = !flags.is_empty();
+        if is_known {
+            until_counted_as(&front, "Unary", UNARY, one()).await;
+        }
+        let mut stream = stream(&front, SERVER_STREAM, waiting()).await;
+        let answer = call(&front, UNARY, waiting()).await;
+        assert_eq!(answer.code(), Some(Code::DeadlineExceeded), "{flags:?} {answer:?}");
+        assert!(stream.frame().now_or_never().is_none(), "{flags:?}: the stream goes on");
+
+        // A backend would hold the whole of a call to what it is told, which may be a stream.
+        let left_ms = call(&front, UNARY, one()).await.decode::<Answer>()[0].left_ms;
+        let told = if is_known { 0..=1000 } else { -1..=-1 };
+        assert!(told.contains(&left_ms), "{flags:?}: {left_ms}");
+        drop(stream);
+        front.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_its_client_sets_a_forwarded_call_a_deadline_unless_told_to() {
+    let rich = python::serve_with("rich_server.py", &["--reflection"]).await;
+    let front = TestServer::start_with(config(&[&rich.url()])).await;
+    until_counted_as(&front, "Unary", UNARY, one()).await;
+    let answer = call(&front, UNARY, one()).await;
+    assert_eq!(answer.decode::<Answer>()[0].left_ms, -1);
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_has_come_is_not_late_though_its_client_does_not_end_it() {
+    let backend = TestServer::start().await;
+    let config = config(&[&backend.url()]);
+    let connections =
+        ConnectionsConfig { request_timeout: Duration::from_millis(500), ..config.connections };
+    let front = TestServer::start_with(ServeConfig { connections, ..config }).await;
+    let items = frame(&ApiRequest { length: 3, after: 0 });
+    until_counted_as(&front, "getStream", "/api.Api/getStream", items.clone()).await;
+    let answer = wire::answer_to_a_request_without_an_end(front.address(), &items).await;
+    assert!(answer.contains("name 3") && answer.contains("grpc-status:0"), "{answer}");
+    front.stop().await;
+    backend.stop().await;
+}
+
 /// Our own server as the backend: it knows `v1`.
 #[tokio::test]
 async fn the_newer_reflection_tells_the_same() {
     let (services, _events) = waiting::services();
     let backend = TestServer::start_services(services, ServeConfig::default()).await;
     let config =
-        ServeConfig { unary_deadline: Duration::from_secs(1), ..config(&[&backend.url()]) };
+        ServeConfig { unary_deadline: Some(Duration::from_secs(1)), ..config(&[&backend.url()]) };
     let front = TestServer::start_with(config).await;
     let items = |length| frame(&ApiRequest { length, after: 0 });
     until_counted_as(&front, "getAll", "/api.Api/getAll", items(1)).await;

@@ -1,0 +1,398 @@
+//! How many bytes of messages are held at once, in all and for one client address: arriving, unpacked,
+//! answered and not yet read. Calls are bounded in number ([`crate::places`]), but a call can hold
+//! megabytes. gRPC's own servers have a `ResourceQuota` for this.
+//!
+//! Small messages are free, so they take no lock, and are served while an address is at its bound: what
+//! those can cost is bounded by the number of calls. What would go beyond a bound waits its turn for a
+//! moment.
+
+use std::{
+    collections::HashMap,
+    fs,
+    future::{Future as _, poll_fn},
+    mem,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    time::{Sleep, sleep},
+};
+
+use crate::places::{Bound, client};
+
+/// What a message may have without being counted, in bytes.
+pub(crate) const FREE_BYTES: usize = 16 * 1024;
+
+/// What is counted is rounded up to this many bytes, so that a message takes the lock seldom as it comes.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// How long somebody waits until others have given back what they hold.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The default in all, in bytes, where there is memory enough.
+const TOTAL_BYTES: usize = 256 * 1024 * 1024;
+
+/// The bytes that may be held. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct Quota(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    bound: Bound,
+    held: Mutex<Held>,
+    freed: Arc<Notify>,
+    /// How many wait for others.
+    waiting: AtomicUsize,
+    held_bytes: IntGauge,
+    refused: IntCounterVec,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    /// No address stays that holds nothing.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Which bound is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("the server holds as many bytes of messages as it may, {limit}")]
+    Total { limit: usize },
+    #[error("your address has as many bytes of messages here as it may, {limit}")]
+    PerAddress { limit: usize },
+}
+
+impl Quota {
+    /// As many bytes as `bound` says.
+    pub fn new(bound: Bound) -> Result<Self, prometheus::Error> {
+        let held_bytes = IntGauge::new(
+            "runnel_message_bytes_held",
+            "Bytes of messages that are arriving, or answered and not yet read; small ones do not count.",
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "runnel_messages_refused_total",
+                "Messages that were refused because too many bytes were held, by the option that sets \
+                 the bound.",
+            ),
+            &["bound"],
+        )?;
+        for option in ["max_held_bytes", "max_held_bytes_per_address"] {
+            // There from the start, so that the first is seen to be one more.
+            refused.with_label_values(&[option]);
+        }
+        let (held, freed) = (Mutex::default(), Arc::default());
+        let waiting = AtomicUsize::new(0);
+        Ok(Self(Arc::new(Shared { bound, held, freed, waiting, held_bytes, refused })))
+    }
+
+    /// Has it counted.
+    pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.0.held_bytes.clone()))?;
+        registry.register(Box::new(self.0.refused.clone()))
+    }
+
+    /// Nothing yet, for a peer; one whose address is not known counts in all only.
+    pub(crate) fn holding(&self, peer: Option<IpAddr>) -> Holding {
+        Holding { quota: self.clone(), client: peer.map(client), bytes: 0, waiting: None }
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing panics while it is locked, and numbers cannot be left half written.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, client: Option<IpAddr>, bytes: usize) -> Result<(), Full> {
+        let Bound { total, per_address } = self.bound;
+        let mut held = self.held();
+        if held.total.saturating_add(bytes) > total {
+            return Err(Full::Total { limit: total });
+        }
+        if let Some(client) = client {
+            let theirs = held.by_address.get(&client).copied().unwrap_or_default();
+            if theirs.saturating_add(bytes) > per_address {
+                return Err(Full::PerAddress { limit: per_address });
+            }
+            held.by_address.insert(client, theirs + bytes);
+        }
+        held.total += bytes;
+        self.say(held.total);
+        Ok(())
+    }
+
+    fn give_back(&self, client: Option<IpAddr>, bytes: usize) {
+        let mut held = self.held();
+        held.total -= bytes;
+        if let Some(client) = client
+            && let Some(theirs) = held.by_address.get_mut(&client)
+        {
+            *theirs -= bytes;
+            if *theirs == 0 {
+                held.by_address.remove(&client);
+            }
+        }
+        self.say(held.total);
+        drop(held);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+
+    fn say(&self, total: usize) {
+        self.held_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
+    }
+}
+
+/// What one message holds. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    quota: Quota,
+    client: Option<IpAddr>,
+    bytes: usize,
+    waiting: Option<Pin<Box<Waiting>>>,
+}
+
+/// Somebody who waits until others give something back.
+#[derive(Debug)]
+struct Waiting {
+    quota: Quota,
+    freed: Pin<Box<OwnedNotified>>,
+    too_long: Pin<Box<Sleep>>,
+}
+
+impl Waiting {
+    fn new(quota: &Quota) -> Self {
+        quota.0.waiting.fetch_add(1, Ordering::SeqCst);
+        let freed = Box::pin(Arc::clone(&quota.0.freed).notified_owned());
+        Self { quota: quota.clone(), freed, too_long: Box::pin(sleep(WAIT)) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.quota.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Holding {
+    /// Holds a message of so many bytes from now on, in the place of what it held before; ready when there
+    /// is room for it, or there was none for too long.
+    pub(crate) fn poll_hold(
+        &mut self,
+        cx: &mut Context<'_>,
+        message_bytes: usize,
+    ) -> Poll<Result<(), Full>> {
+        let bytes = match message_bytes {
+            ..=FREE_BYTES => 0,
+            counted => counted.checked_next_multiple_of(STEP_BYTES).unwrap_or(usize::MAX),
+        };
+        let shared = &*self.quota.0;
+        if bytes <= self.bytes {
+            if bytes < self.bytes {
+                shared.give_back(self.client, self.bytes - bytes);
+                self.bytes = bytes;
+            }
+            self.waiting = None;
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            // Asks to be told before it looks, so that nothing is missed in between.
+            let told = self.waiting.as_mut().map(|waiting| waiting.freed.as_mut().poll(cx));
+            let full = match shared.take(self.client, bytes - self.bytes) {
+                Ok(()) => {
+                    self.bytes = bytes;
+                    self.waiting = None;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(full) => full,
+            };
+            match (&mut self.waiting, told) {
+                (Some(waiting), Some(Poll::Pending)) => {
+                    ready!(waiting.too_long.as_mut().poll(cx));
+                    shared.refused.with_label_values(&[full.option()]).inc();
+                    self.waiting = None;
+                    return Poll::Ready(Err(full));
+                }
+                (Some(waiting), _) => {
+                    waiting.freed = Box::pin(Arc::clone(&shared.freed).notified_owned());
+                }
+                (None, _) => self.waiting = Some(Box::pin(Waiting::new(&self.quota))),
+            }
+        }
+    }
+
+    /// How much is held.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Holds nothing any more.
+    pub(crate) fn give_back(&mut self) {
+        self.waiting = None;
+        if self.bytes > 0 {
+            self.quota.0.give_back(self.client, mem::take(&mut self.bytes));
+        }
+    }
+
+    /// The same as [`Self::poll_hold`], for whoever can await it.
+    pub(crate) async fn hold(&mut self, message_bytes: usize) -> Result<(), Full> {
+        poll_fn(|cx| self.poll_hold(cx, message_bytes)).await
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl Full {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Total { .. } => "max_held_bytes",
+            Self::PerAddress { .. } => "max_held_bytes_per_address",
+        }
+    }
+}
+
+/// What may be held at most, in all and for one address, if an operator says so; where nobody says it, 256 MiB
+/// in all, or half of what a container with less memory may have, and a quarter of it for one address. Four
+/// messages of the largest size always fit then, and two of one address.
+pub(crate) fn bound(
+    total: Option<usize>,
+    per_address: Option<usize>,
+    largest_message_bytes: usize,
+) -> Bound {
+    let with_room =
+        |messages: usize| largest_message_bytes.saturating_add(STEP_BYTES).saturating_mul(messages);
+    let total = total.unwrap_or_else(|| {
+        let known = memory_limit_bytes().map_or(TOTAL_BYTES, |limit| TOTAL_BYTES.min(limit / 2));
+        known.max(with_room(4))
+    });
+    let per_address = per_address.unwrap_or_else(|| (total / 4).max(with_room(2)).min(total));
+    Bound { total, per_address }
+}
+
+/// How much memory the process may have, in bytes, if it is in a control group that says so.
+/// <https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files>
+fn memory_limit_bytes() -> Option<usize> {
+    let of = |path: &str| limit_of(&fs::read_to_string(path).ok()?);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    // Within a container both are those at the top; outside of one, a service has its own.
+    let own = groups
+        .lines()
+        .filter_map(|line| line.strip_prefix("0::"))
+        .find_map(|group| of(&format!("/sys/fs/cgroup{}/memory.max", group.trim_end_matches('/'))));
+    own.into_iter()
+        .chain(of("/sys/fs/cgroup/memory.max"))
+        .chain(of("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        .min()
+}
+
+/// `max`, or a number.
+fn limit_of(text: &str) -> Option<usize> {
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn quota(total: usize, per_address: usize) -> Quota {
+        Quota::new(Bound { total, per_address }).unwrap()
+    }
+
+    fn holding(quota: &Quota, last: u8) -> Holding {
+        quota.holding(Some(IpAddr::from([192, 0, 2, last])))
+    }
+
+    fn held(quota: &Quota) -> usize {
+        quota.0.held().total
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_fit_waits_for_what_is_given_back_and_not_for_ever() {
+        let quota = quota(4 * MIB, 2 * MIB);
+        let mut first = holding(&quota, 1);
+        first.hold(2 * MIB).await.unwrap();
+        let mut second = holding(&quota, 1);
+        let refused = second.hold(MIB).await;
+        assert_eq!(refused, Err(Full::PerAddress { limit: 2 * MIB }));
+        second.hold(FREE_BYTES).await.unwrap();
+        holding(&quota, 2).hold(2 * MIB).now_or_never().expect("others need not wait").unwrap();
+
+        let began = Instant::now();
+        let waits = second.hold(MIB);
+        let gives_back = async {
+            sleep(WAIT / 2).await;
+            drop(first);
+        };
+        let (held, ()) = tokio::join!(waits, gives_back);
+        held.unwrap();
+        assert_eq!(began.elapsed(), WAIT / 2);
+    }
+
+    #[test]
+    fn a_limit_of_a_control_group_is_a_number() {
+        assert_eq!(limit_of("max\n"), None);
+        assert_eq!(limit_of("134217728\n"), Some(128 * MIB));
+        // What version 1 says for none.
+        assert_eq!(limit_of("9223372036854771712\n"), Some(9_223_372_036_854_771_712));
+    }
+
+    #[test]
+    fn the_largest_messages_fit_into_the_smallest_default() {
+        let largest = 1024 * MIB;
+        let Bound { total, per_address } = bound(None, None, largest);
+        assert!(total >= 4 * largest && (2 * largest..total).contains(&per_address));
+        assert_eq!(bound(Some(8), None, largest), Bound { total: 8, per_address: 8 });
+        assert_eq!(bound(Some(9), Some(1), largest), Bound { total: 9, per_address: 1 });
+    }
+
+    proptest! {
+        /// Whatever is held and given back, the bounds hold, and at the end nothing is left behind.
+        #[test]
+        fn bounds_hold_and_everything_returns(
+            steps in prop::collection::vec((0..4_u8, 0..4_usize, 0..4 * MIB), 0..100),
+        ) {
+            let (total, per_address) = (8 * MIB, 3 * MIB);
+            let quota = quota(total, per_address);
+            let mut holdings: Vec<Vec<Holding>> =
+                (0..4).map(|who| (0..4).map(|_| holding(&quota, who)).collect()).collect();
+            let mut cx = Context::from_waker(Waker::noop());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _in_it = runtime.enter();
+            for (who, which, bytes) in steps {
+                let _ = holdings[usize::from(who)][which].poll_hold(&mut cx, bytes);
+                let sum = |theirs: &[Holding]| theirs.iter().map(|holding| holding.bytes).sum::<usize>();
+                prop_assert!(holdings.iter().all(|theirs| sum(theirs) <= per_address));
+                let all: usize = holdings.iter().map(|theirs| sum(theirs)).sum();
+                prop_assert!(all <= total && all == held(&quota));
+            }
+            drop(holdings);
+            prop_assert_eq!(held(&quota), 0);
+            prop_assert!(quota.0.held().by_address.is_empty());
+            prop_assert_eq!(quota.0.waiting.load(Ordering::SeqCst), 0);
+        }
+    }
+}
