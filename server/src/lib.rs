@@ -233,7 +233,7 @@ where
     quota.register(metrics.registry())?;
     let limits = config.limits(quota);
     let rpc =
-        rpc::layers(service, methods, limits, drain.clone(), call_metrics, &access, trace_trust);
+        rpc::layers(service, methods, &limits, drain.clone(), call_metrics, &access, trace_trust);
     let app = Router::new(names.as_deref(), rpc, access.hosts);
 
     // First, so that the line about the public port means that all of it is there.

@@ -215,7 +215,7 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
         layers(
             routes,
             methods.into(),
-            limits,
+            &limits,
             Drain::default(),
             metrics,
             &access,

@@ -153,7 +153,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(Stream { stream, answer_timeout: self.answer_timeout, timer: None });
+        tokio::spawn(Stream { task: stream, answer_timeout: self.answer_timeout, timer: None });
     }
 }
 
@@ -161,7 +161,7 @@ pin_project! {
     /// A stream that ends when its client does not read. It is reset when it is dropped.
     struct Stream<F> {
         #[pin]
-        stream: F,
+        task: F,
         answer_timeout: Option<Duration>,
         // Made when the client is first waited for: most answers go at once.
         timer: Option<Pin<Box<Sleep>>>,
@@ -174,13 +174,13 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         ASKED.set(Asked::No);
-        if this.stream.poll(cx).is_ready() {
+        if this.task.poll(cx).is_ready() {
             return Poll::Ready(());
         }
         match ASKED.get() {
             Asked::No => {}
             Asked::Gave => {
-                *this.timer = this.answer_timeout.map(|timeout| Box::pin(sleep(timeout)))
+                *this.timer = this.answer_timeout.map(|timeout| Box::pin(sleep(timeout)));
             }
             Asked::Waits => *this.timer = None,
         }

@@ -107,7 +107,7 @@ pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible
 pub(crate) fn layers<S>(
     service: S,
     methods: methods::KnownMethods,
-    limits: Limits,
+    limits: &Limits,
     drain: drain::Drain,
     metrics: CallMetrics,
     access: &Access,
@@ -122,6 +122,7 @@ where
     S::Future: Send + 'static,
 {
     let Access { hosts, origins } = access.clone();
+    let &Limits { message_bytes, request_timeout, .. } = limits;
     // What is forwarded goes on as it comes.
     let gathered = (!limits.forwards).then(|| limits.held.clone());
     let deadline = if limits.forwards {
@@ -170,10 +171,8 @@ where
         .map_response(trailers::send)
         .map_response(raw_body::send)
         .map_request(raw_body::tell_version)
-        .map_request(move |request| arrival::in_time(request, limits.request_timeout))
-        .map_request(move |request| {
-            envelope::guard(request, limits.message_bytes, gathered.as_ref())
-        })
+        .map_request(move |request| arrival::in_time(request, request_timeout))
+        .map_request(move |request| envelope::guard(request, message_bytes, gathered.as_ref()))
         .service(service);
     BoxCloneSyncService::new(service)
 }
