@@ -84,7 +84,7 @@ fn of_certificate(error: &CertificateError) -> String {
     }
 }
 
-/// `algorithm` is an AlgorithmIdentifier (RFC 5280 section 4.1.1.2), with or without what is around it.
+/// `algorithm` is an `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2), with or without what is around it.
 fn unsupported(algorithm: &[u8]) -> String {
     let named = KINDS.iter().find(|(oid, _)| contains(algorithm, oid)).map(|(_, name)| *name);
     let named = named.unwrap_or("in a way that has no name here");

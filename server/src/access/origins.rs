@@ -47,15 +47,13 @@ impl Origin {
     /// Whether a browser's `origin` is this one, or one of these: the scheme and the port are the same to
     /// the letter, and so is the name but for the label that a star stands for.
     fn means(&self, origin: &HeaderValue) -> bool {
-        if self.0 == origin {
-            return true;
-        }
-        let (Some((scheme, name, port)), Some(other)) = (parts(&self.0), parts(origin)) else {
-            return false;
+        let Some((scheme, name, port)) = parts(&self.0).filter(|parts| parts.1.starts_with("*."))
+        else {
+            return self.0 == origin;
         };
-        name.starts_with("*.")
-            && (scheme, port) == (other.0, other.2)
-            && names::means(name, other.1)
+        parts(origin).is_some_and(|other| {
+            (scheme, port) == (other.0, other.2) && names::means(name, other.1)
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::places::Bound;
 
 /// As good as for ever, and short enough to be added to any clock.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A duration that is more than nothing.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
