@@ -143,3 +143,21 @@ impl http_body::Body for AnswerBody {
         SizeHint::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_says_of_its_content_may_not_be_indexed() {
+        let mut headers = HeaderMap::new();
+        for name in ["content-type", "grpc-status", "grpc-message", "x-session", "x-data-bin"] {
+            headers.insert(name, "1".parse().unwrap());
+        }
+        never_index(&mut headers);
+        let indexed = headers.iter().filter(|(_, value)| !value.is_sensitive());
+        let mut indexed: Vec<_> = indexed.map(|(name, _)| name.as_str()).collect();
+        indexed.sort_unstable();
+        assert_eq!(indexed, ["content-type", "grpc-status"]);
+    }
+}

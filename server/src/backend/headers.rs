@@ -167,6 +167,7 @@ fn timeout_value(duration: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxies::TrustedProxies;
 
     #[test]
     fn what_concerns_one_connection_is_removed_and_nothing_else() {
@@ -199,6 +200,33 @@ mod tests {
             ("x-stays", "2"),
         ];
         assert_eq!(left, stays);
+    }
+
+    /// h2 puts all others into the table of the connection, where they are for the calls of everybody.
+    #[test]
+    fn nothing_that_a_client_chose_may_be_indexed() {
+        let mut request = Request::post("https://shop.example/a.B/C").version(Version::HTTP_2);
+        for (name, value) in [
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", "gzip"),
+            ("grpc-timeout", "1S"),
+            ("authorization", "Bearer x"),
+            ("user-agent", "x"),
+            ("x-mine", "1"),
+            ("x-mine-bin", "AAE=, AAI"),
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("forwarded", "for=_mine"),
+        ] {
+            request = request.header(name, value);
+        }
+        let client = Client::of(&http::Extensions::new(), &TrustedProxies::default());
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let headers = Head::new(parts, &client).unwrap().headers;
+        let indexed = headers.iter().filter(|(_, value)| !value.is_sensitive());
+        let mut indexed: Vec<_> = indexed.map(|(name, _)| name.as_str()).collect();
+        indexed.sort_unstable();
+        assert_eq!(indexed, ["content-type", "te", "via", "x-forwarded-proto"], "{headers:?}");
     }
 
     #[test]

@@ -45,7 +45,9 @@ pub(super) fn make_valid(headers: &mut HeaderMap) -> Result<(), Status> {
     } else if headers.get_all(header::COOKIE).iter().nth(1).is_some() {
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
         headers.remove(header::COOKIE);
-        lines.iter().for_each(|line| add_cookies(headers, line));
+        for line in &lines {
+            add_cookies(headers, line);
+        }
     }
     Ok(())
 }
