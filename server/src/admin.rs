@@ -53,7 +53,7 @@ fn router(readiness: Readiness, metrics: Metrics, hosts: Hosts) -> Router {
         .route("/metrics", get(async move || metrics_text(&metrics)))
         .fallback(async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
         .layer(from_fn(move |request: Request, next: Next| {
-            let refusal = hosts.refusal(&request);
+            let refusal = hosts.misdirected(&request);
             async move {
                 match refusal {
                     Some(refusal) => refusal,

@@ -229,7 +229,8 @@ where
     let drain = Drain::default();
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
-    let access = Access::new(&config.access, public.local_addr()?);
+    let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
+    let access = Access::new(&config.access, proxies, public.local_addr()?);
     quota.register(metrics.registry())?;
     let limits = config.limits(quota);
     let rpc =

@@ -35,15 +35,17 @@ impl Router {
         Self { services: services.map(Into::into), rpc, hosts }
     }
 
-    /// A path of a service is an RPC whatever its content type, so that a wrong one is told so. Any other
-    /// path is an RPC if it says it is: an unknown method must be UNIMPLEMENTED, never a page.
+    /// A path of a service is an RPC whatever its content type and verb, so that a wrong one is told so.
+    /// Any other path is an RPC if the request says it is: an unknown method must be UNIMPLEMENTED, never a
+    /// page.
     fn is_call<B>(&self, request: &Request<B>) -> bool {
+        let path = request.uri().path();
         is_grpc(request.headers())
+            || is_preflight(request)
+            || names_a_method(path)
             || match &self.services {
-                Some(services) => {
-                    service_name(request.uri().path()).is_some_and(|name| services.contains(&name))
-                }
-                None => looks_like_a_call(request),
+                Some(services) => service_name(path).is_some_and(|name| services.contains(&name)),
+                None => request.method() == Method::POST && could_name_a_method(path),
             }
     }
 }
@@ -61,20 +63,36 @@ impl Service<Request<AxumBody>> for Router {
         if self.is_call(&request) {
             return Either::Left(self.rpc.call(request));
         }
-        let page = self.hosts.refusal(&request).unwrap_or_else(|| ui::respond(&request));
+        let page = self.hosts.misdirected(&request).unwrap_or_else(|| ui::respond(&request));
         Either::Right(ready(Ok(page.map(Body::new))))
     }
 }
 
-/// Whether a request might be for a method, were its content type another one: the page takes no POST.
-/// Before it a browser may ask whether it may send it (a preflight), and that has no content type.
-fn looks_like_a_call<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    let names = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+/// Whether a browser asks whether it may send a POST. The page takes none, so it is a call that it means,
+/// and the answer to that has the words. (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>)
+fn is_preflight<B>(request: &Request<B>) -> bool {
     let method = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let is_post = request.method() == Method::POST
-        || request.method() == Method::OPTIONS && method.is_some_and(|method| method == "POST");
-    is_post && names.is_some_and(|(_, method)| !method.contains('/'))
+    request.method() == Method::OPTIONS && method.is_some_and(|method| method == "POST")
+}
+
+/// Whether a path ends like that of a method whose service is in a package: `/shop.v1.Catalogue/Get`. A
+/// place in the page has no such name, and whoever GETs a method, to look whether it is there, must not
+/// get the page.
+fn names_a_method(path: &str) -> bool {
+    let is_identifier = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let mut names = path.rsplit('/');
+    let (method, service) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+    is_identifier(method) && service.contains('.') && service.split('.').all(is_identifier)
+}
+
+/// Whether a path has the two parts that name a method, of a service in no package as well: what else is
+/// sent there by POST would be refused by the page with a word about GET.
+fn could_name_a_method(path: &str) -> bool {
+    let names = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    names.is_some_and(|(_, method)| !method.contains('/'))
 }
 
 /// Whether a request calls itself gRPC or gRPC-Web, of whatever subtype.
@@ -85,4 +103,23 @@ fn is_grpc(headers: &HeaderMap) -> bool {
             .get(..rpc::CONTENT_TYPE_PREFIX.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(rpc::CONTENT_TYPE_PREFIX))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_of_packages_are_told_from_places_in_the_page() {
+        for method in
+            ["/shop.v1.Catalogue/Get", "/api.Api/getAll", "/v1/grpc/shop.v1.Catalogue/Get"]
+        {
+            assert!(names_a_method(method), "{method}");
+        }
+        for place in
+            ["/", "/stream", "/stream/42", "/v1.2/stream", "/a.b/", "/a.b/c.js", "/.well-known/x"]
+        {
+            assert!(!names_a_method(place), "{place}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use runnel::config::ServeConfig;
+use runnel::config::{AccessConfig, ServeConfig};
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, in_browser},
@@ -53,21 +53,35 @@ async fn every_answer_of_the_page_carries_them_errors_too() {
     }
 }
 
-/// A browser that was told once comes by TLS alone, so it is told over TLS alone.
+/// A browser that was told once comes by TLS alone, to every port of that host: so it is told over TLS
+/// alone, and never of a host that others have, too.
 #[tokio::test]
-async fn over_tls_the_browser_is_told_to_come_by_tls_alone() {
+async fn over_tls_the_browser_is_told_to_come_by_tls_alone_but_to_no_name_of_its_own_machine() {
     let authority = Authority::new();
     let files = Files::new(&authority.issue());
-    let config = ServeConfig { tls: files.config(), ..ServeConfig::default() };
+    let access =
+        AccessConfig { allow_host: vec!["app.example".to_owned()], ..AccessConfig::default() };
+    let config = ServeConfig { access, tls: files.config(), ..ServeConfig::default() };
     let server = TestServer::start_with(config).await;
     let client = authority.client(None, &["http/1.1"]);
-    let mut stream = tls::connect(&client, server.address()).await.unwrap();
-    let get = b"GET /missing.js HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream.write_all(get).await.unwrap();
-    let mut answer = Vec::new();
-    patiently("the answer", stream.read_to_end(&mut answer)).await.unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
+    for (host, is_told) in [
+        ("app.example", true),
+        ("app.example:8443", true),
+        ("localhost", false),
+        ("app.localhost:8443", false),
+        ("127.0.0.1:8443", false),
+        ("[::1]", false),
+    ] {
+        let mut stream = tls::connect(&client, server.address()).await.unwrap();
+        let get = format!("GET /missing.js HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(get.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        patiently("the answer", stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{host}: {answer}");
+        let told = answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n");
+        assert_eq!(told, is_told, "{host}: {answer}");
+    }
     server.stop().await;
 }
 

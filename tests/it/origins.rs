@@ -1,5 +1,7 @@
 //! Which pages may call: by what browsers say, on raw sockets, and in a real browser.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use runnel::config::{AccessConfig, ServeConfig};
@@ -12,12 +14,15 @@ use runnel_tests::{
     server::{Role, TestServer},
     wire::{self, PROTOCOLS, Protocol, frame},
 };
-use tonic::Code;
+use runnel_web::api::{ApiClient, ApiError};
+use tonic::{Code, transport::Endpoint};
 
 for_each_role! {
     without_a_named_origin_no_other_page_may_call_and_native_clients_may,
     a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadata,
     a_pattern_of_origins_and_of_hosts_lets_one_label_vary_and_no_more,
+    every_preflight_of_a_named_origin_is_granted_so_that_an_unknown_method_is_no_fault_of_cors,
+    a_page_of_ours_is_known_by_what_a_trusted_proxy_was_called_by,
     on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port,
 }
 
@@ -40,9 +45,13 @@ fn call(protocol: Protocol, headers: &[(&str, &str)]) -> Request<Bytes> {
 }
 
 fn preflight(origin: &str) -> Request<Bytes> {
+    preflight_of("/api.Api/getAll", origin)
+}
+
+fn preflight_of(path: &str, origin: &str) -> Request<Bytes> {
     Request::builder()
         .method(Method::OPTIONS)
-        .uri("/api.Api/getAll")
+        .uri(path)
         .header(header::ORIGIN, origin)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "content-type,x-grpc-web,x-mine")
@@ -95,6 +104,7 @@ async fn a_pattern_of_origins_and_of_hosts_lets_one_label_vary_and_no_more(role:
     let access = AccessConfig {
         cors_origin: vec!["https://*.preview.example".parse().unwrap()],
         allow_host: vec!["*.tunnel.example".into()],
+        ..AccessConfig::default()
     };
     let server = role.start(ServeConfig { access, ..ServeConfig::default() }).await;
     let preview = "https://pull-7.preview.example";
@@ -167,6 +177,35 @@ async fn a_named_origin_is_granted_its_preflight_and_may_read_status_and_metadat
     server.stop().await;
 }
 
+async fn every_preflight_of_a_named_origin_is_granted_so_that_an_unknown_method_is_no_fault_of_cors(
+    role: Role,
+) {
+    let server = role.start(named(APP)).await;
+    for path in
+        ["/v1/grpc/shop.v1.Catalogue/Get", "/no.such.Service/Get", "/Plain/Get", "/one", "/"]
+    {
+        let granted = wire::http1_request(server.address(), preflight_of(path, APP)).await;
+        assert_eq!(granted.status(), StatusCode::OK, "{path}");
+        assert_eq!(granted.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP, "{path}");
+
+        let mut post = call(Protocol::GrpcWeb, &[("origin", APP)]);
+        *post.uri_mut() = path.parse().unwrap();
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, post).await;
+        assert_eq!(answer.code(), Some(Code::Unimplemented), "{path}");
+        assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP, "{path}");
+
+        let other = "https://evil.example";
+        let refused = wire::http1_request(server.address(), preflight_of(path, other)).await;
+        assert!(!refused.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");
+    }
+    // Nor is a call to a host that is not ours.
+    let elsewhere = call(Protocol::GrpcWeb, &[("origin", APP), ("host", "evil.example")]);
+    let answer = wire::send(server.address(), Protocol::GrpcWeb, elsewhere).await;
+    assert_eq!(answer.code(), Some(Code::PermissionDenied));
+    assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+    server.stop().await;
+}
+
 /// A page whose name was rebound to 127.0.0.1 is of one origin with us, to its browser.
 async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the_admin_port(
     role: Role,
@@ -184,16 +223,34 @@ async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the
     };
     let mut page = of(&rebound, Method::GET, "/");
     page.headers_mut().remove(header::CONTENT_TYPE);
-    for (address, request) in [
-        (server.address(), page),
-        (server.address(), of(&rebound, Method::POST, "/api.Api/getAll")),
-        (server.address(), of(&rebound, Method::POST, "/unknown")),
-        (server.admin_address(), of(&rebound, Method::GET, "/metrics")),
-    ] {
+    for (address, request) in
+        [(server.address(), page), (server.admin_address(), of(&rebound, Method::GET, "/metrics"))]
+    {
         let path = request.uri().path().to_owned();
         let answer = wire::http1_request(address, request).await;
         assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST, "{path}");
     }
+    // Behind a proxy that sends another host, so is every client: it reads why.
+    let why = |message: &str| {
+        assert!(message.contains("--allow-host evil.example"), "{message}");
+    };
+    for path in ["/api.Api/getAll", "/unknown"] {
+        let request = of(&rebound, Method::POST, path);
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(Code::PermissionDenied), "{path}");
+        why(&answer.message().replace("%20", " "));
+    }
+    let native = Endpoint::from_shared(server.url()).unwrap();
+    let native = native.origin(format!("http://{rebound}").parse().unwrap()).connect_lazy();
+    let refusal = ApiClient::new(native).say_hello("Gonzalo").await.unwrap_err();
+    let ApiError::Refused { code, message, .. } = refusal else { panic!("{refusal:?}") };
+    assert_eq!(code, Code::PermissionDenied);
+    why(&message);
+    let refused = ["bound=\"allow_host\""];
+    Metrics::read_until(server.admin_address(), "the refusals", |metrics| {
+        metrics.sum("runnel_calls_refused_total", &refused) == 3
+    })
+    .await;
     for host in ["localhost", "localhost:1", "127.0.0.1", "[::1]:8080", "app.localhost"] {
         let request = of(host, Method::POST, "/api.Api/getAll");
         let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
@@ -202,13 +259,39 @@ async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the
     server.stop().await;
 
     // Behind a proxy that keeps the host, as most do.
-    let access =
-        AccessConfig { allow_host: vec!["evil.example".into()], ..AccessConfig::default() };
-    let server = role.start(ServeConfig { access, ..ServeConfig::default() }).await;
-    let request = of(&rebound, Method::POST, "/api.Api/getAll");
-    let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
-    assert_eq!(answer.code(), Some(Code::Ok));
-    server.stop().await;
+    let (allow_host, origin) = ("evil.example".into(), "http://evil.example:7".parse().unwrap());
+    let allowed = AccessConfig { allow_host: vec![allow_host], ..AccessConfig::default() };
+    let public = AccessConfig { public_origin: vec![origin], ..AccessConfig::default() };
+    for access in [allowed, public] {
+        let server = role.start(ServeConfig { access, ..ServeConfig::default() }).await;
+        let request = of(&rebound, Method::POST, "/api.Api/getAll");
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(Code::Ok));
+        server.stop().await;
+    }
+}
+
+/// What no browser says of its page is in the headers that a proxy adds; only one that is trusted may.
+async fn a_page_of_ours_is_known_by_what_a_trusted_proxy_was_called_by(role: Role) {
+    let origin = ("origin", "http://app.example:8080");
+    let said = ("x-forwarded-host", "app.example:8080");
+    for (trusted, headers, code) in [
+        (true, &[origin, said][..], Code::Ok),
+        (false, &[origin, said], Code::PermissionDenied),
+        (true, &[origin], Code::PermissionDenied),
+        (true, &[("origin", "http://evil.example:8080"), said], Code::PermissionDenied),
+        // What the browser says itself goes before.
+        (true, &[origin, said, ("sec-fetch-site", "cross-site")], Code::PermissionDenied),
+    ] {
+        let proxies = if trusted { vec![IpAddr::from([127, 0, 0, 1]).into()] } else { vec![] };
+        let mut config = ServeConfig::default();
+        config.backend.trusted_proxies = proxies;
+        let server = role.start(config).await;
+        let request = call(Protocol::GrpcWeb, headers);
+        let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;
+        assert_eq!(answer.code(), Some(code), "{trusted} {headers:?}");
+        server.stop().await;
+    }
 }
 
 /// In the page of one server: a call of another server's `getAll`. The bytes of its answer, or why

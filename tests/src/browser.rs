@@ -91,6 +91,8 @@ fn capabilities(profile: &TempDir) -> ChromeCapabilities {
                 "--disable-component-update",
                 "--disable-sync",
                 "--window-size=1280,900",
+                // A name as people have it: in the clear, browsers treat localhost as no other name.
+                "--host-resolver-rules=MAP app.example 127.0.0.1",
                 &format!("--user-data-dir={}", profile.path().display()),
             ] {
                 capabilities.add_arg(argument)?;

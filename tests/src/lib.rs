@@ -1,8 +1,8 @@
 //! What the tests stand on: the production server in this process ([`server`]), the release binary as
 //! a child ([`binary`]), calls framed by hand ([`wire`]), peers in Python ([`python`]) and Go ([`go`]), a real browser
 //! ([`browser`], [`page`]) and a reader of metrics ([`metrics`]). [`waiting`] answers the contract so slowly that
-//! one can watch a call end, [`fault_proxy`] breaks the connections that pass through it, and [`nginx`] is a
-//! proxy that means well.
+//! one can watch a call end, [`fault_proxy`] breaks the connections that pass through it, and [`proxies`] are
+//! those that mean well.
 //!
 //! Everything binds port 0 and everything is waited for: no fixed port, no sleep. What cannot be done
 //! fails the test, with words.
@@ -21,6 +21,7 @@ pub mod http2;
 pub mod metrics;
 pub mod nginx;
 pub mod page;
+pub mod proxies;
 pub mod python;
 pub mod server;
 pub mod tls;

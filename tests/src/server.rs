@@ -90,7 +90,7 @@ impl TestServer {
     /// A server in front of this one.
     async fn behind(self, config: ServeConfig) -> Self {
         let backend = vec![self.url().parse().expect("a backend's URL")];
-        let backend = BackendConfig { backend, ..BackendConfig::default() };
+        let backend = BackendConfig { backend, ..config.backend.clone() };
         let front = Self::start_with(ServeConfig { backend, ..config }).await;
         Self { backend: Some(Box::new(self)), ..front }
     }

@@ -10,8 +10,8 @@ mod browser;
 mod conformance;
 mod debian;
 mod fuzz;
-mod nginx;
 mod page;
+mod proxies;
 mod python;
 mod server;
 mod test;
@@ -71,9 +71,10 @@ enum Command {
         cargo xtask test\n  \
         cargo xtask test -- -p runnel-tests\n  \
         cargo xtask test -- -p runnel-tests browser -- --nocapture\n\n\
-        Without Chromium, chromedriver, nginx, Python 3 or Go it says what to install; on Debian, as \
-        root, it installs all but Go. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER, RUNNEL_NGINX, \
-        RUNNEL_PYTHON and RUNNEL_GO_BACKENDS, when set, are used as they are.")]
+        Without Chromium, chromedriver, nginx, HAProxy, Caddy, Python 3 or Go it says what to install; on \
+        Debian, as root, it installs all but Go. RUNNEL_CHROMIUM, RUNNEL_CHROMEDRIVER, RUNNEL_NGINX, \
+        RUNNEL_HAPROXY, RUNNEL_CADDY, RUNNEL_PYTHON and RUNNEL_GO_BACKENDS, when set, are used as they \
+        are.")]
     Test {
         /// Arguments for `cargo test`, in place of `--workspace` if they choose packages.
         #[arg(last = true, value_name = "CARGO TEST ARGS", allow_hyphen_values = true)]

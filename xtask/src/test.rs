@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     browser::Browser,
-    build, nginx, python,
+    build, proxies, python,
     tools::{self, Tools, go},
     workspace::{Workspace, step},
 };
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     // What may be missing comes first: nobody waits for a build to read that there is no browser.
     let browser = Browser::ensure(workspace)?;
-    let nginx = nginx::ensure(workspace)?;
+    let proxies = proxies::ensure(workspace)?;
     let python = python::ensure(workspace)?;
     let go_backends = go::ensure_test_backends(workspace)?;
     let tools = Tools::ensure(workspace)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
             // Some tests start `trunk serve`.
             .env("PATH", &tools.path)
             .env("RUNNEL_BIN", &binary)
-            .env("RUNNEL_NGINX", &nginx)
+            .envs(proxies.iter().map(|(variable, program)| (variable, program)))
             .env("RUNNEL_PYTHON", &python)
             .env("RUNNEL_GO_BACKENDS", &go_backends)
             .env("RUNNEL_CHROMIUM", &browser.chromium)

@@ -13,7 +13,7 @@ use std::{
 use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header, uri::Authority};
 
-use super::{authority, names};
+use super::{authority, names, quotable};
 
 /// The names that are answered for.
 #[derive(Clone, Debug)]
@@ -28,17 +28,26 @@ impl Hosts {
         Self { allowed: listens_on.ip().is_loopback().then(|| allowed.into()) }
     }
 
-    /// The refusal of a request for a name that is not ours: 421 (RFC 9110 section 15.5.20).
-    pub(crate) fn refusal<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+    /// Why a request for a name that is not ours is refused.
+    pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<String> {
         let allowed = self.allowed.as_deref()?;
         // A browser always says whom it calls.
         let authority = authority(request)?;
         if answers_for(authority.host(), allowed) {
             return None;
         }
-        let why = "this server listens on loopback and does not answer for that host; \
-                   --allow-host names another\n";
-        let mut response = Response::new(Body::from(why));
+        let host = quotable(authority.host()).unwrap_or("HOST");
+        Some(format!(
+            "this server listens on loopback and does not answer for {host}, only for localhost and \
+             addresses; --allow-host {host} lets its public port answer, or let the proxy in front of \
+             it send the host that people call, and name that with --public-origin"
+        ))
+    }
+
+    /// The refusal of what is no call: 421 (RFC 9110 section 15.5.20).
+    pub(crate) fn misdirected<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        let why = self.refusal(request)?;
+        let mut response = Response::new(Body::from(why + "\n"));
         *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, text);
@@ -47,13 +56,29 @@ impl Hosts {
 }
 
 fn answers_for(host: &str, allowed: &[String]) -> bool {
-    let is_address = || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
     // Browsers resolve these themselves, always to loopback (RFC 6761 section 6.3).
-    let is_localhost = || {
-        let top = host.rsplit('.').next().unwrap_or(host);
-        top.eq_ignore_ascii_case("localhost")
-    };
-    is_address() || is_localhost() || allowed.iter().any(|name| names::means(name, host))
+    let is_localhost = || top_label(host).eq_ignore_ascii_case("localhost");
+    is_address(host) || is_localhost() || allowed.iter().any(|name| names::means(name, host))
+}
+
+/// Whether a host is a name that means the same to everybody: no address, no name of one machine or one
+/// network alone. What a browser is told of such a name concerns no other server of its user's.
+pub(crate) fn is_public_name(host: &str) -> bool {
+    /// RFC 6761 sections 6.2 and 6.3, RFC 6762 section 3.
+    const LOCAL: [&str; 3] = ["localhost", "test", "local"];
+    let top = top_label(host);
+    let is_local = LOCAL.iter().any(|local| top.eq_ignore_ascii_case(local));
+    !is_address(host) && !is_local && top.len() < host.trim_end_matches('.').len()
+}
+
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// `example` of `app.example`, and of `app.example.` with the dot of the root.
+fn top_label(host: &str) -> &str {
+    let host = host.trim_end_matches('.');
+    host.rsplit('.').next().unwrap_or(host)
 }
 
 /// A host's name on the command line, or a pattern of names.
@@ -81,11 +106,27 @@ mod tests {
     }
 
     #[test]
+    fn a_public_name_has_several_labels_and_is_none_of_this_machine_or_network() {
+        for host in ["app.example", "App.Example.", "127.0.0.1.example"] {
+            assert!(is_public_name(host), "{host}");
+        }
+        for host in
+            ["localhost", "localhost.", "app.LocalHost", "app.test", "printer.local", "intranet"]
+        {
+            assert!(!is_public_name(host), "{host}");
+        }
+        for address in ["127.0.0.1", "203.0.113.7", "[::1]", "[2001:db8::1]"] {
+            assert!(!is_public_name(address), "{address}");
+        }
+    }
+
+    #[test]
     fn on_loopback_only_addresses_localhost_and_named_hosts_are_answered_for() {
         for listens_on in ["127.0.0.1:8080", "[::1]:8080"] {
             for host in [
                 "localhost",
                 "LocalHost:1",
+                "localhost.:1",
                 "app.localhost:8080",
                 "127.0.0.1",
                 "127.0.0.1:9999",

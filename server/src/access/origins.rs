@@ -1,11 +1,12 @@
 //! Which pages may call.
 //!
 //! A call of gRPC or gRPC-Web has a content type that a browser sends to another origin only after
-//! asking (a preflight), and we say yes to named origins alone. That the call itself is looked at too
-//! is a second lock: it holds whatever a browser, an extension or a proxy makes of the first. The rule
-//! is the one Go's `net/http.CrossOriginProtection` has, with the reasons in
-//! <https://words.filippo.io/csrf/>: what the browser says in `sec-fetch-site`, or else whether
-//! `origin` is the host that is called.
+//! asking (a preflight), and we say yes to named origins alone. A form cannot send such a type, nor can
+//! `fetch` with `no-cors` (<https://fetch.spec.whatwg.org/#cors-safelisted-request-header>,
+//! <https://fetch.spec.whatwg.org/#concept-headers-guard>). That the call itself is looked at too is a
+//! second lock: it holds whatever a browser, an extension or a proxy makes of the first. The rule is the
+//! one Go's `net/http.CrossOriginProtection` has, with the reasons in <https://words.filippo.io/csrf/>:
+//! what the browser says in `sec-fetch-site`, or else whether `origin` is our own ([`super::own_origin`]).
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -16,6 +17,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use super::{
     authority,
     names::{self, NameError},
+    own_origin::OwnOrigin,
+    quotable,
 };
 
 /// For how long a browser need not ask again; more than Chromium allows is of no use.
@@ -99,24 +102,40 @@ impl FromStr for Origin {
     }
 }
 
+impl Origin {
+    /// As browsers spell it.
+    pub(super) const fn value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// Its host, without a port.
+    pub(super) fn host(&self) -> String {
+        let uri = Uri::try_from(self.0.as_bytes()).ok();
+        uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.0.to_str().unwrap_or_default())
     }
 }
 
-/// The origins that may call, beside the server's own.
+/// The origins that may call: the server's own, and those that are named.
 #[derive(Clone, Debug)]
-pub(crate) struct Origins(Arc<[Origin]>);
+pub(crate) struct Origins {
+    named: Arc<[Origin]>,
+    own: OwnOrigin,
+}
 
 impl Origins {
-    pub(crate) fn new(named: &[Origin]) -> Self {
-        Self(named.into())
+    pub(super) fn new(named: &[Origin], own: OwnOrigin) -> Self {
+        Self { named: named.into(), own }
     }
 
     /// Answers preflights, and lets pages of the named origins read answers; None if there are none.
     pub(crate) fn cors(&self) -> Option<CorsLayer> {
-        (!self.0.is_empty()).then(|| {
+        (!self.named.is_empty()).then(|| {
             let named = self.clone();
             CorsLayer::new()
                 .allow_origin(AllowOrigin::predicate(move |origin, _| named.name(origin)))
@@ -137,43 +156,49 @@ impl Origins {
 
     /// Whether an origin is one of those that were named.
     fn name(&self, origin: &HeaderValue) -> bool {
-        self.0.iter().any(|named| named.means(origin))
+        self.named.iter().any(|named| named.means(origin))
     }
 
     /// Refuses a call that a page of another origin makes.
-    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Status> {
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Status> {
         let headers = request.headers();
-        let origin = headers.get(header::ORIGIN);
-        let is_foreign = match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
-            Some(b"same-origin" | b"none") => return Ok(()),
-            Some(_) => true,
+        let (site, origin) = (headers.get(SEC_FETCH_SITE), headers.get(header::ORIGIN));
+        let is_own = match site.map(HeaderValue::as_bytes) {
+            Some(b"same-origin" | b"none") => true,
+            Some(_) => false,
             // An old browser, or one that was called without TLS; or none.
-            None => origin.is_some_and(|origin| !is_same(origin, request)),
+            None => origin.is_none_or(|origin| self.own.is(origin, request)),
         };
-        if is_foreign && !origin.is_some_and(|origin| self.name(origin)) {
-            return Err(Status::permission_denied(
-                "pages of another origin may not call this server; --cors-origin names those that may",
-            ));
+        if is_own || origin.is_some_and(|origin| self.name(origin)) {
+            return Ok(());
         }
-        Ok(())
+        Err(Status::permission_denied(match (site, origin) {
+            (None, Some(origin)) => perhaps_foreign(origin, request),
+            _ => "pages of another origin may not call this server; --cors-origin names those that may"
+                .to_owned(),
+        }))
     }
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether an origin is the host that is called. The scheme is not compared: behind a proxy that ends
-/// TLS we do not know it.
-fn is_same<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-    match (origin, authority(request)) {
-        (Some((_scheme, host)), Some(authority)) => authority.as_str().eq_ignore_ascii_case(host),
-        _ => false,
-    }
+/// Why a call is refused whose browser says of its page only where that comes from. It may well be ours,
+/// behind a proxy that changed the host; who knows that reads this.
+fn perhaps_foreign<B>(origin: &HeaderValue, request: &Request<B>) -> String {
+    let origin = origin.to_str().ok().and_then(quotable).unwrap_or("ORIGIN");
+    let called = authority(request);
+    let called = called.as_ref().and_then(|called| quotable(called.as_str())).unwrap_or("HOST");
+    format!(
+        "a page of {origin} may not call {called}. If people open this server's own page there, a proxy \
+         changed the host: have it send the host as it came, or set --public-origin {origin}. Another \
+         server's page is let in by --cors-origin {origin}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxies::TrustedProxies;
 
     #[test]
     fn an_origin_is_spelled_as_browsers_spell_it() {
@@ -231,7 +256,8 @@ mod tests {
         }
         let named =
             ["https://named.example", "https://*.preview.example", "http://*.dev.example:3000"];
-        let origins = Origins::new(&named.map(|origin| origin.parse().unwrap()));
+        let own = OwnOrigin::new(&[], TrustedProxies::default());
+        let origins = Origins::new(&named.map(|origin| origin.parse().unwrap()), own);
         origins.check(&request.body(()).unwrap()).is_ok()
     }
 

@@ -222,7 +222,7 @@ mod tests {
         }
         let client = Client::of(&http::Extensions::new(), &TrustedProxies::default());
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let headers = Head::new(parts, &client).unwrap().headers;
+        let headers = Head::new(parts, &client, &Via::new()).unwrap().headers;
         let indexed = headers.iter().filter(|(_, value)| !value.is_sensitive());
         let mut indexed: Vec<_> = indexed.map(|(name, _)| name.as_str()).collect();
         indexed.sort_unstable();

@@ -119,8 +119,9 @@ pub struct BackendConfig {
     )]
     pub backend_reflection: bool,
 
-    /// The address of a proxy in front of us, or a network of them (10.0.0.0/8), whose x-forwarded-*,
-    /// forwarded, via and traceparent headers reach the backend; may be given several times.
+    /// The address of a proxy in front of us, or a network of them (10.0.0.0/8), whose word is taken for
+    /// what it was called by: its x-forwarded-host and forwarded say which page is our own, and with a
+    /// backend its x-forwarded-*, forwarded, via and traceparent go on there. May be given several times.
     #[arg(
         long = "trusted-proxy",
         env = "RUNNEL_TRUSTED_PROXIES",

@@ -18,6 +18,7 @@ use crate::{
     config::AccessConfig,
     metrics::CallMetrics,
     places::Bound,
+    proxies::TrustedProxies,
     quota::Quota,
     rpc::{
         Limits,
@@ -211,7 +212,8 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             cancels_per_address: 0,
             held,
         };
-        let access = Access::new(&AccessConfig::default(), ([127, 0, 0, 1], 8080).into());
+        let listens_on = ([127, 0, 0, 1], 8080).into();
+        let access = Access::new(&AccessConfig::default(), TrustedProxies::default(), listens_on);
         layers(
             routes,
             methods.into(),

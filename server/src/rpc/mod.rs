@@ -2,14 +2,13 @@
 //!
 //! | layer | why |
 //! |---|---|
-//! | [`check`](check()) of [`hosts`](crate::access::Hosts) | on loopback, only calls for a name that is ours |
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | each call is counted and logged once, with the status it really ended with |
-//! | [`check`](check()) of [`origins`](crate::access::Origins) | a page of another origin may not call |
+//! | [`check`](check()) of [`access`](crate::access) | a page of another origin may not call; on loopback, only calls for a name that is ours |
 //! | [`admission`] | how many calls may be open |
 //! | [`answer`] | the size of answered messages and metadata; no status behind half a message |
 //! | [`answer_room`] | how many bytes of large answers are held |
@@ -121,7 +120,6 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let Access { hosts, origins } = access.clone();
     let &Limits { message_bytes, request_timeout, .. } = limits;
     // What is forwarded goes on as it comes.
     let gathered = (!limits.forwards).then(|| limits.held.clone());
@@ -130,7 +128,7 @@ where
     } else {
         deadline::DeadlineLayer::new(limits.unary_deadline)
     };
-    let cors = origins.cors();
+    let (cors, access) = (access.origins.cors(), access.clone());
     let formats = match trace_trust {
         TraceTrust::Everyone => Formats::Protobuf,
         // A backend decodes, not we.
@@ -142,9 +140,6 @@ where
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ))
-        .layer(check(move |request: &mut Request<AxumBody>| {
-            hosts.refusal(request).map(|refusal| refusal.map(Body::new))
-        }))
         .option_layer(cors)
         .map_response(normalize::spell_answer)
         .layer(check(move |request: &mut Request<AxumBody>| {
@@ -155,8 +150,8 @@ where
         .layer(GrpcWebLayer::new())
         .layer(observe::ObserveLayer::new(metrics, trace_trust))
         .layer(check(move |request: &mut Request<Body>| {
-            let refusal = |status| refusal_by(RefusedBy("cors_origin"), &status);
-            origins.check(request).err().map(refusal)
+            let (rule, status) = access.refusal(request)?;
+            Some(refusal_by(RefusedBy(rule), &status))
         }))
         .layer(admission::AdmissionLayer::new(
             limits.unary,

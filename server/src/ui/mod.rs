@@ -4,7 +4,7 @@
 //! - A path without a file extension is a place in the page: `index.html`, never cached unchecked.
 //! - A file whose name carries the hash of its own bytes never changes: cached for good. The name is
 //!   checked against the bytes, so a file that merely looks hashed is not.
-//! - A file that is not there is a 404, not the page.
+//! - A file that is not there is a 404, not the page; so is what only the admin port knows.
 //! - Every answer tells the browser how little the page needs ([`security`]).
 //! - `.br` and `.gz` beside a file are its precompressed forms, sent to whoever accepts them.
 
@@ -15,8 +15,6 @@ use std::fmt::Write as _;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
-
-use crate::net::Encrypted;
 
 #[derive(RustEmbed)]
 #[folder = "../dist"]
@@ -29,11 +27,14 @@ const PRECOMPRESSED: [(&str, &str); 2] = [("br", "br"), ("gz", "gzip")];
 
 const INDEX: &str = "index.html";
 
+/// Where probes and scrapers ask: the names of Kubernetes and Prometheus. Whoever asks for them on this
+/// port has taken it for the admin port, and would take the page for "all is well".
+const PROBES: [&str; 4] = ["healthz", "livez", "metrics", "readyz"];
+
 /// Answers a request for the page or one of its files.
 pub(crate) fn respond<B>(request: &Request<B>) -> Response<Body> {
     let mut response = answer(request);
-    let is_encrypted = request.extensions().get::<Encrypted>().is_some();
-    security::add(response.headers_mut(), is_encrypted);
+    security::add(response.headers_mut(), request);
     response
 }
 
@@ -43,7 +44,15 @@ fn answer<B>(request: &Request<B>) -> Response<Body> {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    if asks_for_a_websocket(request.headers()) {
+        let words = "there are no WebSockets here: a stream is the answer to a call of gRPC-Web\n";
+        return plain(StatusCode::BAD_REQUEST, words);
+    }
     let path = request.uri().path().trim_start_matches('/');
+    if path.split('/').next().is_some_and(|first| PROBES.contains(&first)) {
+        let words = "/livez, /readyz and /metrics are on the admin port, --admin-listen\n";
+        return plain(StatusCode::NOT_FOUND, words);
+    }
     let name = if is_file_name(path) { path } else { INDEX };
     match Asset::find(name, request.headers()) {
         Some(asset) => asset.into_response(request.headers()),
@@ -54,8 +63,18 @@ fn answer<B>(request: &Request<B>) -> Response<Body> {
     }
 }
 
+/// A hidden name (`/.well-known/…`, `/.git/…`) is never a place: whoever asks for one wants to know
+/// whether it is there.
 fn is_file_name(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|last| last.contains('.'))
+    path.split('/').any(|name| name.starts_with('.'))
+        || path.rsplit('/').next().is_some_and(|last| last.contains('.'))
+}
+
+/// Whether a request wants to turn into a WebSocket (RFC 6455 section 4.2.1).
+fn asks_for_a_websocket(headers: &HeaderMap) -> bool {
+    let protocols = headers.get_all(header::UPGRADE).iter().filter_map(|line| line.to_str().ok());
+    let mut protocols = protocols.flat_map(|line| line.split(','));
+    protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// A file of the page, in the form this client gets it.
@@ -232,7 +251,13 @@ mod tests {
         for place in ["", "stream", "stream/42", "v1.2/stream"] {
             assert!(!is_file_name(place), "{place}");
         }
-        for file in ["app.js", "nested/app.wasm", "favicon.ico"] {
+        for file in [
+            "app.js",
+            "nested/app.wasm",
+            "favicon.ico",
+            ".well-known/change-password",
+            ".git/config",
+        ] {
             assert!(is_file_name(file), "{file}");
         }
     }

@@ -4,10 +4,14 @@
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use sha2::{Digest as _, Sha256};
 
 use super::{Dist, INDEX};
+use crate::{
+    access::{authority, hosts::is_public_name},
+    net::Encrypted,
+};
 
 const FIXED: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -26,13 +30,17 @@ const FIXED: [(HeaderName, &str); 5] = [
 /// A year, the least that lists of such hosts take. Other hosts of the domain are not ours to bind.
 const HSTS: &str = "max-age=31536000";
 
-/// Adds them. Only over TLS may a browser be told to come by TLS alone (RFC 6797 section 7.2).
-pub(super) fn add(headers: &mut HeaderMap, is_encrypted: bool) {
+/// Adds them to the answer to a request. Only over TLS may a browser be told to come by TLS alone (RFC
+/// 6797 section 7.2), and only of a name that is ours: it holds for all ports, so whoever developed at
+/// https://localhost would have lost every http://localhost.
+pub(super) fn add<B>(headers: &mut HeaderMap, request: &Request<B>) {
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert(header::CONTENT_SECURITY_POLICY, content_security_policy());
-    if is_encrypted {
+    let is_encrypted = request.extensions().get::<Encrypted>().is_some();
+    let is_ours = || authority(request).is_some_and(|called| is_public_name(called.host()));
+    if is_encrypted && is_ours() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
 }
