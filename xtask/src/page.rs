@@ -36,7 +36,10 @@ pub(crate) fn build(workspace: &Workspace, tools: &Tools) -> Result<()> {
     }
 
     step("page: trunk build --release (some minutes the first time)");
-    let trunk = cmd!(workspace.shell, "trunk build --release")
+    // Not into dist/: trunk would write every file of it anew, and what embeds them is compiled again
+    // when a file is newer, whatever its bytes.
+    let built = workspace.target.join("page");
+    let trunk = cmd!(workspace.shell, "trunk build --release --dist {built}")
         .env("PATH", &tools.path)
         // Trunk takes the value for a boolean and refuses NO_COLOR=1, which is what people set.
         .env_remove("NO_COLOR")
@@ -45,7 +48,7 @@ pub(crate) fn build(workspace: &Workspace, tools: &Tools) -> Result<()> {
     run_tool(trunk)?;
 
     step("page: naming files by their content, compressing (seconds)");
-    let page = package(&files::read(&dist)?).context("dist/ cannot be packaged")?;
+    let page = package(&files::read(&built)?).context("the page cannot be packaged")?;
     files::write(&dist, &page)?;
     stamp::write(&stamp, &inputs, &dist)?;
     eprintln!("{}", compress::report(&page));

@@ -31,8 +31,10 @@ pub(super) fn read(root: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// Makes `root` hold `files` and nothing else.
+/// Makes `root` hold `files` and nothing else. A file that has its bytes already is not touched, so that
+/// nobody takes it for a new one.
 pub(super) fn write(root: &Path, files: &Files) -> Result<()> {
+    fs::create_dir_all(root)?;
     let before = read(root)?;
     for (name, bytes) in files.iter().filter(|(name, bytes)| before.get(*name) != Some(bytes)) {
         let path = root.join(name);
@@ -64,6 +66,8 @@ pub(super) fn extension(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[test]
@@ -78,6 +82,32 @@ mod tests {
         ]);
         write(dir.path(), &files).unwrap();
         assert_eq!(read(dir.path()).unwrap(), files);
+    }
+
+    #[test]
+    fn a_file_with_the_same_bytes_keeps_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("dist");
+        let page = |script: &[u8]| {
+            Files::from([
+                ("index.html".to_owned(), b"page".to_vec()),
+                ("app.js".to_owned(), script.to_vec()),
+            ])
+        };
+        write(&root, &page(b"1")).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let names = ["index.html", "app.js"];
+        for name in names {
+            let file = fs::File::options().append(true).open(root.join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        let untouched = || {
+            names.map(|name| root.join(name).metadata().unwrap().modified().unwrap() == long_ago)
+        };
+        write(&root, &page(b"1")).unwrap();
+        assert_eq!(untouched(), [true, true]);
+        write(&root, &page(b"2")).unwrap();
+        assert_eq!(untouched(), [true, false], "only what changed is written");
     }
 
     #[test]
