@@ -8,6 +8,7 @@
 pub(crate) mod compiler;
 pub(crate) mod go;
 mod link;
+mod package;
 
 use std::{
     env,
@@ -19,6 +20,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
+use self::package::Package;
 use crate::workspace::{Workspace, run_tool, step, which};
 
 /// What the page is compiled for.
@@ -48,9 +50,12 @@ impl Tools {
         compiler::ensure_target(workspace, WASM)?;
         let bindgen = bindgen_version(workspace)?;
         let mut folders = Vec::new();
-        folders.extend(cargo_tool(workspace, "trunk", "trunk", TRUNK)?);
-        folders.extend(cargo_tool(workspace, "wasm-bindgen-cli", "wasm-bindgen", &bindgen)?);
-        let (wasm_opt, folder) = wasm_opt(workspace)?;
+        folders.extend(Package::new("trunk", TRUNK).ensure(workspace)?);
+        folders.extend(wasm_bindgen(&bindgen).ensure(workspace)?);
+        let (wasm_opt, folder) = wasm_opt(workspace, which("wasm-opt"))?;
+        if let Some(folder) = &folder {
+            link::offer("wasm-opt", &folder.join("wasm-opt"), &workspace.cache.join("tools"));
+        }
         folders.extend(folder);
 
         let path = with_path(folders)?;
@@ -62,19 +67,28 @@ impl Tools {
 
 /// What `cargo test` runs a wasm with: a page around it, in a browser.
 pub(crate) fn wasm_test_runner(workspace: &Workspace) -> Result<PathBuf> {
-    let bindgen = bindgen_version(workspace)?;
-    cargo_program(workspace, "wasm-bindgen-cli", "wasm-bindgen-test-runner", &bindgen)
+    wasm_bindgen(&bindgen_version(workspace)?).program(workspace, "wasm-bindgen-test-runner")
 }
 
 /// What drives Firefox.
 pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
-    cargo_program(workspace, "geckodriver", "geckodriver", GECKODRIVER)
+    Package::new("geckodriver", GECKODRIVER).program(workspace, "geckodriver")
 }
 
 /// PATH with `cargo fuzz`.
 pub(crate) fn cargo_fuzz(workspace: &Workspace) -> Result<OsString> {
-    let folder = cargo_tool(workspace, "cargo-fuzz", "cargo-fuzz", CARGO_FUZZ)?;
-    with_path(folder)
+    with_path(Package::new("cargo-fuzz", CARGO_FUZZ).ensure(workspace)?)
+}
+
+/// The glue of a wasm, and what runs a wasm's tests: one package, so one compilation.
+fn wasm_bindgen(version: &str) -> Package<'_> {
+    Package {
+        programs: vec!["wasm-bindgen", "wasm-bindgen-test-runner"],
+        // The lock file of 0.2.130 names a webpki-roots that not every registry has; wasm-pack does
+        // without it, too.
+        locked: false,
+        ..Package::new("wasm-bindgen-cli", version)
+    }
 }
 
 /// PATH with `folders` before all others.
@@ -83,64 +97,13 @@ fn with_path(folders: impl IntoIterator<Item = PathBuf>) -> Result<OsString> {
     Ok(env::join_paths(folders.into_iter().chain(env::split_paths(&rest)))?)
 }
 
-/// A program that crates.io has the source of; its path.
-fn cargo_program(
-    workspace: &Workspace,
-    package: &str,
-    program: &str,
-    version: &str,
-) -> Result<PathBuf> {
-    match cargo_tool(workspace, package, program, version)? {
-        Some(folder) => Ok(folder.join(format!("{program}{}", env::consts::EXE_SUFFIX))),
-        None => which(program).with_context(|| format!("{program} is gone from PATH")),
-    }
-}
-
-/// A program that crates.io has the source of; its folder, if PATH needs one.
-fn cargo_tool(
-    workspace: &Workspace,
-    package: &str,
-    program: &str,
-    version: &str,
-) -> Result<Option<PathBuf>> {
+/// wasm-opt's version as words, and its folder if PATH needs one; `found` is the one on PATH.
+///
+/// The version is what the program itself says. The page is built anew when these words change, so they
+/// must not depend on how the program was found.
+fn wasm_opt(workspace: &Workspace, found: Option<PathBuf>) -> Result<(String, Option<PathBuf>)> {
     let shell = &workspace.shell;
-    if let Some(found) = which(program)
-        && version_of(shell, &found).is_some_and(|found| found == version)
-    {
-        return Ok(None);
-    }
-    let tools = workspace.cache.join("tools");
-    let root = tools.join(format!("{package}-{version}"));
-    let bin = root.join("bin");
-    let exe = bin.join(format!("{program}{}", env::consts::EXE_SUFFIX));
-    if !exe.is_file() {
-        step(format!("cargo install {package}@{version} (compiles for 3 to 10 minutes, once)"));
-        // A target folder of its own: the workspace's, if shared, would be locked meanwhile. It
-        // is left behind only by a failure, from which the next attempt goes on.
-        let build = root.join("build");
-        let spec = format!("{package}@{version}");
-        let install = |locked: Option<&str>| {
-            let spec = [spec.as_str(), "--bin", program];
-            run_tool(
-                cmd!(shell, "cargo install {spec...} --root {root} --target-dir {build}")
-                    .args(locked),
-            )
-        };
-        // The versions its authors tested, unless one of them has been withdrawn since.
-        if let Err(error) = install(Some("--locked")) {
-            step(format!("{error}; once more with the newest dependencies"));
-            install(None)?;
-        }
-        fs::remove_dir_all(build).ok();
-    }
-    link::offer(program, &exe, &tools);
-    Ok(Some(bin))
-}
-
-/// wasm-opt's version as words, and its folder if PATH needs one.
-fn wasm_opt(workspace: &Workspace) -> Result<(String, Option<PathBuf>)> {
-    let shell = &workspace.shell;
-    if let Some(version) = which("wasm-opt").and_then(|found| version_of(shell, &found))
+    if let Some(version) = found.and_then(|found| version_of(shell, &found))
         && version.parse::<u32>().is_ok_and(|version| version >= WASM_OPT_OLDEST)
     {
         return Ok((format!("wasm-opt {version}"), None));
@@ -171,8 +134,8 @@ fn wasm_opt(workspace: &Workspace) -> Result<(String, Option<PathBuf>)> {
         }
         fs::rename(&partial, &root)?;
     }
-    link::offer("wasm-opt", &exe, &tools);
-    Ok((format!("binaryen {BINARYEN}"), Some(bin)))
+    let version = version_of(shell, &exe).with_context(|| format!("{} fails", exe.display()))?;
+    Ok((format!("wasm-opt {version}"), Some(bin)))
 }
 
 /// The first word of `program --version` that begins with a digit.
@@ -208,6 +171,28 @@ mod tests {
         assert_eq!(version_in("wasm-bindgen 0.2.130 (27c7a4d06)"), Some("0.2.130"));
         assert_eq!(version_in("wasm-opt version 108 (version_108)"), Some("108"));
         assert_eq!(version_in("error: no such command"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn wasm_opt_is_called_the_same_in_our_cache_and_on_path() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (root, target) = (dir.path().to_owned(), dir.path().join("target"));
+        let shell = Shell::new().unwrap();
+        let workspace = Workspace { root, target, cache: dir.path().to_owned(), shell };
+        let bin = dir.path().join(format!("tools/binaryen-{BINARYEN}/node_modules/.bin"));
+        fs::create_dir_all(&bin).unwrap();
+        let program = bin.join("wasm-opt");
+        fs::write(&program, "#!/bin/sh\necho 'wasm-opt version 132 (version_132)'\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+
+        // The first run finds it in the cache and links it into a folder of PATH, where the next finds it.
+        let first = wasm_opt(&workspace, None).unwrap();
+        let next = wasm_opt(&workspace, Some(program)).unwrap();
+        assert_eq!(first, ("wasm-opt 132".to_owned(), Some(bin)));
+        assert_eq!(next, ("wasm-opt 132".to_owned(), None));
     }
 
     #[test]
