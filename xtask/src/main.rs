@@ -7,6 +7,7 @@
 
 mod bench;
 mod browser;
+mod check;
 mod conformance;
 mod debian;
 mod fuzz;
@@ -100,6 +101,12 @@ enum Command {
         cargo xtask fuzz\n  \
         cargo xtask fuzz call --seconds 600 --keep")]
     Fuzz(fuzz::What),
+    /// Check what no compiler sees: dependencies, workflows.
+    #[command(arg_required_else_help = true)]
+    Check {
+        #[command(subcommand)]
+        what: check::What,
+    },
     /// Fetch the tools and stop: after this a plain `trunk serve` works too.
     Setup {
         /// Also what `cargo fmt` and `cargo clippy` need.
@@ -133,6 +140,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Conformance { what } => conformance::run(&workspace, what),
         Command::Bench { what } => bench::run(&workspace, &what),
         Command::Fuzz(what) => fuzz::run(&workspace, &what),
+        Command::Check { what } => check::run(&workspace, &what),
         Command::Setup { checks } => {
             Tools::ensure(&workspace)?;
             if checks {

@@ -33,6 +33,8 @@ const BINARYEN: &str = "132.0.0";
 const GECKODRIVER: &str = "0.37.1";
 /// Builds the fuzz targets.
 const CARGO_FUZZ: &str = "0.13.2";
+/// Judges what we depend on: licences, sources, known faults.
+const CARGO_DENY: &str = "0.20.2";
 /// The oldest wasm-opt that reads what today's rustc writes; Debian 12 has 108, which does not.
 const WASM_OPT_OLDEST: u32 = 120;
 
@@ -73,6 +75,11 @@ pub(crate) fn wasm_test_runner(workspace: &Workspace) -> Result<PathBuf> {
 /// What drives Firefox.
 pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
     Package::new("geckodriver", GECKODRIVER).program(workspace, "geckodriver")
+}
+
+/// `cargo deny`.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    Package::new("cargo-deny", CARGO_DENY).program(workspace, "cargo-deny")
 }
 
 /// PATH with `cargo fuzz`.
