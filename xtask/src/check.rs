@@ -1,5 +1,5 @@
-//! `cargo xtask check`: what no compiler sees. The licences and sources of what we depend on, and the
-//! workflows of CI.
+//! `cargo xtask check`: what no compiler sees. The licences and sources of what we depend on, the
+//! workflows of CI, and the manifests for Kubernetes.
 
 use std::{
     fs,
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 
 use crate::{
+    manifests,
     tools::{self, go::Go},
     workspace::{Workspace, step},
 };
@@ -31,6 +32,8 @@ pub(crate) enum What {
     },
     /// Check the workflows of .github/workflows. Go must be installed.
     Workflows,
+    /// Check the Kubernetes manifests of deploy/kubernetes. Go must be installed, and Python 3.
+    Manifests,
 }
 
 /// Checks it.
@@ -38,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     match what {
         What::Dependencies { advisories } => dependencies(workspace, *advisories)?,
         What::Workflows => workflows(workspace)?,
+        What::Manifests => manifests::check(workspace)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod check;
 mod conformance;
 mod debian;
 mod fuzz;
+mod manifests;
 mod page;
 mod proxies;
 mod python;
@@ -101,7 +102,7 @@ enum Command {
         cargo xtask fuzz\n  \
         cargo xtask fuzz call --seconds 600 --keep")]
     Fuzz(fuzz::What),
-    /// Check what no compiler sees: dependencies, workflows.
+    /// Check what no compiler sees: dependencies, workflows, manifests.
     #[command(arg_required_else_help = true)]
     Check {
         #[command(subcommand)]

