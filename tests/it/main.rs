@@ -22,6 +22,7 @@ mod half_close;
 mod headers;
 mod heads;
 mod interop;
+mod kubernetes;
 mod logs;
 mod memory;
 mod metrics;
