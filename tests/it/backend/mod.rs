@@ -2,6 +2,7 @@
 
 mod balancing;
 mod browser;
+mod cancels;
 mod endings;
 mod faults;
 mod forwarding;
