@@ -112,7 +112,7 @@ async fn who_cancels_too_many_calls_is_refused_for_a_while_and_nobody_else_is(ro
     server.stop().await;
 }
 
-/// The client of whose calls each is `given_up`; the answer to the first that is refused for it.
+/// Makes calls that are all given up, until one is refused for it.
 async fn until_refused(given_up: impl AsyncFn() -> Option<Answer>) {
     for _ in 0..MANY {
         if let Some(answer) = given_up().await

@@ -44,7 +44,7 @@ async fn all_so_far(http2: &mut Http2) -> Vec<Frame> {
     http2.send(&ping).await.unwrap();
     let mut frames = Vec::new();
     loop {
-        let frame = http2.next().await.expect("the connection goes on");
+        let frame = http2.next().await.unwrap();
         if frame.kind == kind::PING && frame.payload == b"so far.." {
             return frames;
         }
@@ -56,7 +56,7 @@ async fn all_so_far(http2: &mut Http2) -> Vec<Frame> {
 async fn until_answered(http2: &mut Http2, head: &[u8]) {
     http2.send(&http2::frame(kind::HEADERS, flag::END_HEADERS, 1, head)).await.unwrap();
     loop {
-        let frame = http2.next().await.expect("an answer");
+        let frame = http2.next().await.unwrap();
         assert_ne!(frame.kind, kind::RST_STREAM, "before the answer is over");
         if frame.stream == 1 && frame.flags & flag::END_STREAM != 0 {
             return;
@@ -98,7 +98,7 @@ async fn what_the_page_refuses_over_http1_may_still_send_its_body(role: Role) {
         let head =
             format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![0; BODY_BYTES]).await.expect("the connection takes the whole body");
+        stream.write_all(&vec![0; BODY_BYTES]).await.unwrap();
         let mut answer = vec![0; 4096];
         let read = patiently("an answer", stream.read(&mut answer)).await.unwrap();
         let answer = String::from_utf8_lossy(&answer[..read]);

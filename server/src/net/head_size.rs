@@ -2,7 +2,10 @@
 //! HTTP/1.1, and closes the connection behind its refusal. Over HTTP/2 it would have room for no more
 //! than the bare status, so more is taken in there than is allowed, and refused here in words.
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{
+    HeaderValue, Request, Response, StatusCode, header,
+    uri::{Authority, PathAndQuery},
+};
 use tonic::{Status, body::Body};
 
 use crate::rpc::CONTENT_TYPE_PREFIX;
@@ -43,18 +46,15 @@ impl HeadLimit {
              {limit_bytes} are allowed"
         );
         let content_type = request.headers().get(header::CONTENT_TYPE);
-        let mut response = match content_type.filter(|value| is_grpc(value)) {
-            Some(content_type) => {
-                let mut response = Status::resource_exhausted(why).into_http();
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
-                response
-            }
-            None => {
-                let mut response = Response::new(Body::new(http_body_util::Full::from(why + "\n")));
-                let text = HeaderValue::from_static("text/plain; charset=utf-8");
-                response.headers_mut().insert(header::CONTENT_TYPE, text);
-                response
-            }
+        let mut response = if let Some(content_type) = content_type.filter(|value| is_grpc(value)) {
+            let mut response = Status::resource_exhausted(why).into_http();
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+            response
+        } else {
+            let mut response = Response::new(Body::new(http_body_util::Full::from(why + "\n")));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            response
         };
         *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         Some(response)
@@ -72,8 +72,8 @@ fn list_bytes<B>(request: &Request<B>) -> usize {
     let pseudo = [
         (":method", Some(request.method().as_str())),
         (":scheme", uri.scheme_str()),
-        (":authority", uri.authority().map(|authority| authority.as_str())),
-        (":path", uri.path_and_query().map(|path| path.as_str())),
+        (":authority", uri.authority().map(Authority::as_str)),
+        (":path", uri.path_and_query().map(PathAndQuery::as_str)),
     ];
     let pseudo = pseudo.iter().filter_map(|(name, value)| Some(name.len() + (*value)?.len()));
     let headers = request.headers().iter();

@@ -56,17 +56,20 @@ impl AdmissionLayer {
     }
 
     /// A place for a call of a peer, or its refusal.
-    fn admit(&self, is_unary: bool, peer: Option<IpAddr>) -> Result<Admitted, Response<Body>> {
+    fn admit(&self, is_unary: bool, peer: Option<IpAddr>) -> Result<Admitted, Box<Response<Body>>> {
         let cancels = self.cancels.as_ref().zip(peer);
         let open = cancels.map(|(cancels, peer)| cancels.begin(peer)).transpose();
-        let open = open.map_err(|too_many| refusal_by(too_many.into(), &too_many.into()))?;
+        let open =
+            open.map_err(|too_many| Box::new(refusal_by(too_many.into(), &too_many.into())))?;
         let pool = if is_unary { &self.unary } else { &self.streams };
         match Permit::take(pool, peer) {
             Ok(permit) => Ok(Admitted { open, _permit: permit }),
             Err(full) => {
                 // It was never begun.
-                open.into_iter().for_each(|mut open| open.answered());
-                Err(refusal_by(full.into(), &full.into()))
+                if let Some(mut open) = open {
+                    open.answered();
+                }
+                Err(Box::new(refusal_by(full.into(), &full.into())))
             }
         }
     }
@@ -113,7 +116,7 @@ where
                 inner: self.inner.call(request),
                 admitted: Some(admitted),
             }),
-            Err(refusal) => Either::Right(future::ready(Ok(refusal))),
+            Err(refusal) => Either::Right(future::ready(Ok(*refusal))),
         }
     }
 }

@@ -54,7 +54,7 @@ impl http_body::Body for Base64Body {
             };
             // HTTP's own trailers say nothing in gRPC-Web.
             let Ok(text) = frame.into_data() else { continue };
-            let bytes = self.decoder.decode(text)?;
+            let bytes = self.decoder.decode(&text)?;
             if !bytes.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -89,9 +89,8 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// The bytes that a piece of text completes.
-    pub(crate) fn decode(&mut self, text: Bytes) -> Result<Bytes, Base64Error> {
+    pub(crate) fn decode(&mut self, mut text: &[u8]) -> Result<Bytes, Base64Error> {
         let mut bytes = Vec::with_capacity((self.rest.len() + text.len()) / GROUP * 3);
-        let mut text = &text[..];
         if !self.rest.is_empty() {
             let (missing, later) = text.split_at(text.len().min(GROUP - self.rest.len()));
             self.rest.extend_from_slice(missing);
@@ -139,7 +138,7 @@ mod tests {
             if rest.is_empty() {
                 break;
             }
-            bytes.extend(decoder.decode(rest.split_to(rest.len().min(*piece)))?);
+            bytes.extend(decoder.decode(&rest.split_to(rest.len().min(*piece)))?);
         }
         decoder.end().map(|()| bytes)
     }
