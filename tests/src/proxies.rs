@@ -36,7 +36,7 @@ impl Proxy {
         Self::start("nginx", &configuration, command, address).await
     }
 
-    /// HAProxy, with this configuration; back when it listens at `address`.
+    /// `HAProxy`, with this configuration; back when it listens at `address`.
     pub async fn haproxy(configuration: &str, address: SocketAddr) -> Self {
         let command = |folder: &Path| {
             let mut haproxy = Command::new(path_from_env("RUNNEL_HAPROXY"));

@@ -32,7 +32,7 @@ const HSTS: &str = "max-age=31536000";
 
 /// Adds them to the answer to a request. Only over TLS may a browser be told to come by TLS alone (RFC
 /// 6797 section 7.2), and only of a name that is ours: it holds for all ports, so whoever developed at
-/// https://localhost would have lost every http://localhost.
+/// `https://localhost` would have lost every `http://localhost`.
 pub(super) fn add<B>(headers: &mut HeaderMap, request: &Request<B>) {
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
