@@ -247,6 +247,17 @@ async fn before_the_wasm_arrives_the_page_already_says_what_it_is() {
     .await;
 }
 
+/// What stands over the edge of its panel, by its test id, class or text.
+const OVER_THE_EDGE: &str = "[...document.querySelectorAll('.panel')].flatMap(panel => {
+    const { left, right } = panel.getBoundingClientRect();
+    const { paddingLeft, paddingRight } = getComputedStyle(panel);
+    return [...panel.querySelectorAll(':scope *:not(.list *)')].filter(element => {
+        const box = element.getBoundingClientRect();
+        return box.width > 0 && (box.left < left + parseFloat(paddingLeft) - 0.5
+            || box.right > right - parseFloat(paddingRight) + 0.5);
+    }).map(element => element.dataset.testid || element.className || element.textContent);
+})";
+
 #[tokio::test]
 async fn it_fits_a_phone_and_both_colour_schemes() {
     in_the_clear_and_over_tls(&[], async |page: Browser, binary: Binary| {
@@ -260,6 +271,15 @@ async fn it_fits_a_phone_and_both_colour_schemes() {
             open_and_settle(&page, &binary.url()).await;
             let overflow = "document.documentElement.scrollWidth - innerWidth";
             assert_eq!(page.eval(overflow).await, json!(0), "{scheme}");
+            assert_eq!(page.eval(OVER_THE_EDGE).await, json!([]), "{scheme}");
+            for (field, button) in [("all-length", "all-submit"), ("stream-length", "stream-start")]
+            {
+                page.fill(field, "-1").await;
+                page.click(button).await;
+            }
+            page.until_text("all-error", "INVALID_ARGUMENT").await;
+            page.until_text("stream-error", "INVALID_ARGUMENT").await;
+            assert_eq!(page.eval(OVER_THE_EDGE).await, json!([]), "{scheme}, failed");
             let background =
                 page.eval("getComputedStyle(document.documentElement).backgroundColor").await;
             backgrounds.insert(background.to_string());

@@ -4,6 +4,7 @@
 
 mod admin;
 mod answer_limits;
+mod asleep;
 mod backend;
 mod bad_input;
 mod behind_proxies;
@@ -21,7 +22,9 @@ mod floods;
 mod half_close;
 mod headers;
 mod heads;
+mod in_the_way;
 mod interop;
+mod keyboard_and_colours;
 mod kubernetes;
 mod logs;
 mod memory;
@@ -34,5 +37,7 @@ mod resume;
 mod rolling_restart;
 mod rows;
 mod tls;
+mod translated;
 mod trunk_serve;
+mod unloaded;
 mod wire;

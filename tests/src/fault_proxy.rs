@@ -67,9 +67,17 @@ pub enum Fault {
         /// Bytes.
         after: usize,
     },
-    /// A proxy answers that there is no server: 502, in HTML.
-    BadGateway,
+    /// A proxy answers in the server's place, in HTML; with a redirect, to a page to sign in on that is on
+    /// another host.
+    Instead {
+        /// The HTTP status.
+        status: u16,
+    },
 }
+
+/// HTTP statuses by which a proxy says that it does not reach the server just now, as every client of
+/// gRPC takes them.
+const PASSING: [u16; 4] = [429, 502, 503, 504];
 
 impl Fault {
     /// One of the kinds, somewhere in the first `bytes` of an answer: as often in its head as anywhere.
@@ -82,7 +90,7 @@ impl Fault {
             3 => Self::Stall { after },
             4 => Self::Delay { after, by: Duration::from_millis(rng.u64(..20)) },
             5 => Self::Flip { after },
-            _ => Self::BadGateway,
+            _ => Self::Instead { status: PASSING[rng.usize(..PASSING.len())] },
         }
     }
 }
@@ -183,8 +191,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 async fn carry(mut client: TcpStream, state: &State) -> io::Result<()> {
     let fault = lock(&state.faults).pop_front();
     client.set_nodelay(true)?;
-    if fault == Some(Fault::BadGateway) {
-        return answer_502(client).await;
+    if let Some(Fault::Instead { status }) = fault {
+        return answer_instead(client, status).await;
     }
     let to = lock(&state.servers).front().copied().expect("a proxy has a server");
     let server = TcpSocket::new_v4()?;
@@ -225,7 +233,7 @@ async fn pass(
             | Fault::Delay { after, .. }
             | Fault::Flip { after },
         ) => (Some(after), buffer.len()),
-        Some(Fault::Slow { .. } | Fault::BadGateway) | None => (None, buffer.len()),
+        Some(Fault::Slow { .. } | Fault::Instead { .. }) | None => (None, buffer.len()),
     };
     loop {
         if until_fault == Some(0) {
@@ -260,17 +268,19 @@ async fn pass(
     }
 }
 
-async fn answer_502(mut client: TcpStream) -> io::Result<()> {
+async fn answer_instead(mut client: TcpStream, status: u16) -> io::Result<()> {
     // The answer may come before the whole request has, but never before any of it. What is still sent
     // must be read, or closing would reset the connection and lose the answer.
     let mut request = [0; 4096];
     if client.read(&mut request).await? == 0 {
         return Ok(());
     }
-    let page = "<html><body><h1>502 Bad Gateway</h1></body></html>";
+    let page = format!("<html><body><h1>{status} of a proxy</h1></body></html>");
+    let location =
+        if (300..400).contains(&status) { "location: http://sign-in.invalid/\r\n" } else { "" };
     let head = format!(
-        "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
+        "HTTP/1.1 {status} Of A Proxy\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\
+         {location}connection: close\r\n\r\n",
         page.len()
     );
     client.write_all(format!("{head}{page}").as_bytes()).await?;

@@ -1,6 +1,10 @@
 //! A run of the stream, from start to end: what a person does to it, and what becomes of it. The panel
 //! shows this and nothing else.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use runnel_web::api::{ApiError, Connection, ItemStream};
 use runnel_web::transport::FetchTransport;
@@ -16,6 +20,11 @@ use crate::feed::{Feed, Sink};
 
 /// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.
 pub(crate) const MAX_ROWS: usize = 10_000_000;
+
+/// How long a pause holds its call. Until then to go on costs nothing; a longer one lets the call go and
+/// asks for the rest afterwards. Over HTTP/1.1 a browser has six connections to a server, for all of its
+/// tabs, and over HTTP/2 one window: pauses must not use them up.
+const HELD_MS: u32 = 10_000;
 
 /// The place for one run after another. Belongs to the component that creates it.
 #[derive(Clone, Copy)]
@@ -85,7 +94,7 @@ impl StreamRun {
         self.call.set(Phase::Stopped);
     }
 
-    /// Stops reading, and with it, by and by, the server.
+    /// Stops reading, and with it, by and by, the server; after [`HELD_MS`] the call ends.
     pub(crate) fn pause(self) {
         self.reading.shut();
         self.feed.hold();
@@ -142,7 +151,7 @@ impl StreamRun {
     ) -> Result<Phase, ApiError> {
         loop {
             match self.receive(&mut items, sink, length).await {
-                Err(error) if error.is_resumable() => {
+                Err(error) if error.keeps_its_place() => {
                     let trying = self.trying.seat();
                     self.trying.shut();
                     self.feed.hold();
@@ -177,7 +186,11 @@ impl StreamRun {
                 budget.renew();
             }
             if reading.is_shut() {
-                reading.opened().await;
+                let opened = pin!(reading.opened());
+                if let Either::Right(_) = select(opened, TimeoutFuture::new(HELD_MS)).await {
+                    items.let_go();
+                    reading.opened().await;
+                }
                 budget.renew();
             }
         }

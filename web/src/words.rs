@@ -11,46 +11,70 @@ pub fn headline(error: &ApiError) -> &'static str {
         ApiError::Unreachable { .. } => "The server did not answer.",
         ApiError::TimedOut { .. } => "The server took too long.",
         ApiError::Cancelled => "The call was cancelled.",
+        ApiError::Redirected { .. } => "The server sends you elsewhere.",
+        ApiError::Interposed { .. } => "Something else answered in the server's place.",
         ApiError::Protocol { .. } => "The answer was not one this page understands.",
-        ApiError::Refused { code, .. } => match code {
+        ApiError::Refused { code, retry_delay, .. } => match code {
             Code::InvalidArgument | Code::OutOfRange => "The server cannot do that.",
-            Code::ResourceExhausted => "That is more than the server gives at once.",
+            Code::ResourceExhausted if retry_delay.is_some() => "The server is busy.",
+            Code::ResourceExhausted => "That is too much at once.",
             Code::Unavailable => "The server is not ready.",
             Code::Unimplemented => "This server does not know that call.",
-            Code::PermissionDenied | Code::Unauthenticated => "The server does not allow that.",
+            Code::Unauthenticated => "The server wants to know who you are.",
+            Code::PermissionDenied => "The server does not allow that.",
             _ => "The server failed.",
         },
     }
 }
 
-/// What to do about it.
+/// What to do about it. `less` is what asking for less means to this call, as a sentence.
 #[must_use]
-pub fn advice(error: &ApiError) -> &'static str {
+pub fn advice(error: &ApiError, less: &'static str) -> &'static str {
     match error {
         ApiError::Unreachable { .. } => {
             "Check that it is running and that you are online, then try again."
         }
         ApiError::TimedOut { .. } | ApiError::Cancelled => "Try again.",
-        ApiError::Protocol { .. } => {
-            "Something between this page and the server may have answered in its place. Check that \
-             the server is running, then try again."
+        ApiError::Redirected { .. } => "Most likely you have to sign in. Reload the page to do so.",
+        ApiError::Interposed { .. } => {
+            "A proxy, most likely, or the network you are in. Try again, or reload the page to see \
+             what it is."
         }
-        ApiError::Refused { code, .. } => match code {
+        ApiError::Protocol { .. } => {
+            "Something between this page and the server may have changed it. Try again; if it stays, \
+             whoever runs the server should know."
+        }
+        ApiError::Refused { code, retry_delay, .. } => match code {
             Code::InvalidArgument | Code::OutOfRange => "Change the value, then try again.",
-            Code::ResourceExhausted => "Ask for fewer items, or use the stream.",
+            Code::ResourceExhausted if retry_delay.is_some() => "Try again in a moment.",
+            Code::ResourceExhausted => less,
             Code::Unavailable => "It may be starting or stopping. Try again in a moment.",
             Code::Unimplemented => "Page and server may be of different versions. Reload the page.",
-            Code::PermissionDenied | Code::Unauthenticated => "Ask whoever runs it for access.",
+            Code::Unauthenticated => "Sign in, for which to reload the page may be enough.",
+            Code::PermissionDenied => "Ask whoever runs it for access.",
             _ => "Try again; if it stays, whoever runs the server should know.",
         },
     }
+}
+
+/// What a person without TLS can do about an answer that took too long. Browsers open six connections to
+/// a server over HTTP/1.1, for all of their tabs together, and what is over that waits unseen.
+#[must_use]
+pub fn crowded(error: &ApiError) -> Option<&'static str> {
+    matches!(error, ApiError::TimedOut { .. }).then_some(
+        "Without TLS a browser opens six connections to a server, for all its tabs together: streams \
+         in other tabs may hold them. Stop one, or serve this page over TLS, which has no such bound.",
+    )
 }
 
 /// What the server or the transport said, word for word; empty if nothing.
 #[must_use]
 pub fn detail(error: &ApiError) -> &str {
     match error {
-        ApiError::Unreachable { detail } | ApiError::Protocol { detail } => detail,
+        ApiError::Unreachable { detail }
+        | ApiError::Interposed { detail, .. }
+        | ApiError::Redirected { detail }
+        | ApiError::Protocol { detail } => detail,
         ApiError::TimedOut { message } | ApiError::Refused { message, .. } => message,
         ApiError::Cancelled => "",
     }
@@ -126,6 +150,8 @@ pub fn rate(n: usize, ms: f64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -189,17 +215,41 @@ mod tests {
             ApiError::Unreachable { detail: String::new() },
             ApiError::TimedOut { message: String::new() },
             ApiError::Cancelled,
+            ApiError::Interposed { code: Code::Unknown, detail: String::new() },
+            ApiError::Redirected { detail: String::new() },
             ApiError::Protocol { detail: String::new() },
         ];
-        errors.extend((1..=16).map(|code| ApiError::Refused {
-            code: Code::from_i32(code),
-            message: String::new(),
-            violations: vec![],
-            retry_delay: None,
-        }));
+        errors.extend((1..=16).map(|code| refused(Code::from_i32(code), None)));
         for error in errors {
             assert!(headline(&error).ends_with('.'));
-            assert!(advice(&error).ends_with('.'));
+            assert!(advice(&error, "Less.").ends_with('.'));
+            assert_eq!(
+                advice(&error, "Less.").to_lowercase().contains("reload"),
+                error.wants_reload(),
+                "where the words say so there is a button for it, and nowhere else: {error:?}"
+            );
         }
+    }
+
+    fn refused(code: Code, retry_delay: Option<Duration>) -> ApiError {
+        ApiError::Refused { code, message: String::new(), violations: vec![], retry_delay }
+    }
+
+    /// `sayHello` has no items to ask fewer of, and a server that is full has nothing against what was
+    /// asked for.
+    #[test]
+    fn too_much_is_said_in_the_words_of_the_call_and_told_from_a_busy_server() {
+        let too_much = refused(Code::ResourceExhausted, None);
+        assert_eq!(advice(&too_much, "Shorten the name."), "Shorten the name.");
+        let busy = refused(Code::ResourceExhausted, Some(Duration::from_secs(1)));
+        assert_eq!(headline(&busy), "The server is busy.");
+        assert_ne!(advice(&busy, "Shorten the name."), "Shorten the name.");
+    }
+
+    #[test]
+    fn only_what_took_too_long_can_be_for_want_of_a_connection() {
+        let late = ApiError::TimedOut { message: String::new() };
+        assert!(crowded(&late).is_some_and(|words| words.contains("six connections")));
+        assert_eq!(crowded(&ApiError::Cancelled), None);
     }
 }

@@ -1,5 +1,5 @@
 //! [`ApiError`]: why a call failed, told apart by what a caller can do about it. The one place
-//! where a [`tonic::Status`] is read.
+//! where a [`tonic::Status`] is read; what came in the place of one is judged in `interposed`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -47,8 +47,23 @@ pub enum ApiError {
     #[error("the call was cancelled")]
     Cancelled,
 
-    /// Something answered, but not in gRPC-Web or not what was asked for: a proxy's error page, items
-    /// out of order.
+    /// Something on the way answered in the server's place: a proxy's error page, a page to sign in on.
+    #[error("something else answered in the server's place: {detail}")]
+    Interposed {
+        /// The code that the gRPC specification gives the HTTP status.
+        code: Code,
+        /// What came.
+        detail: String,
+    },
+
+    /// The call was sent elsewhere, most likely to sign in. Only a reload of the page follows.
+    #[error("the call was sent elsewhere: {detail}")]
+    Redirected {
+        /// What came.
+        detail: String,
+    },
+
+    /// The server's answer breaks the rules: not gRPC-Web after all, items out of order.
     #[error("the answer was not understood: {detail}")]
     Protocol {
         /// What was wrong with the answer.
@@ -72,7 +87,8 @@ impl ApiError {
         match self {
             Self::Unreachable { .. } => Code::Unavailable,
             Self::TimedOut { .. } => Code::DeadlineExceeded,
-            Self::Refused { code, .. } => *code,
+            Self::Refused { code, .. } | Self::Interposed { code, .. } => *code,
+            Self::Redirected { .. } => Code::Unauthenticated,
             Self::Cancelled => Code::Cancelled,
             Self::Protocol { .. } => Code::Internal,
         }
@@ -86,7 +102,11 @@ impl ApiError {
             Self::Refused { code, retry_delay, .. } => {
                 *code == Code::Unavailable || retry_delay.is_some()
             }
-            Self::TimedOut { .. } | Self::Cancelled | Self::Protocol { .. } => false,
+            Self::TimedOut { .. }
+            | Self::Cancelled
+            | Self::Interposed { .. }
+            | Self::Redirected { .. }
+            | Self::Protocol { .. } => false,
         }
     }
 
@@ -95,6 +115,33 @@ impl ApiError {
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.is_transient() || matches!(self, Self::TimedOut { .. })
+    }
+
+    /// The same of a stream that has items. The way to the server was open before, so what stands in it
+    /// now may well go again.
+    #[must_use]
+    pub fn is_resumable_with_items(&self) -> bool {
+        self.is_resumable() || matches!(self, Self::Interposed { .. })
+    }
+
+    /// Whether a person may have a stream that failed so go on where it broke, rather than begin anew:
+    /// what was wrong is not what was asked for, and can be seen to elsewhere. Who signs in in another
+    /// tab keeps the rows of this one.
+    #[must_use]
+    pub fn keeps_its_place(&self) -> bool {
+        self.is_resumable_with_items()
+            || matches!(
+                self,
+                Self::Redirected { .. }
+                    | Self::Refused { code: Code::Unauthenticated | Code::PermissionDenied, .. }
+            )
+    }
+
+    /// Whether to load the page again may help: it meets the same redirect, and follows it.
+    #[must_use]
+    pub fn wants_reload(&self) -> bool {
+        matches!(self, Self::Interposed { .. } | Self::Redirected { .. })
+            || matches!(self.code(), Code::Unauthenticated | Code::Unimplemented)
     }
 
     /// How long the server asked to be left alone.
@@ -133,40 +180,6 @@ impl From<Status> for ApiError {
             },
         }
     }
-}
-
-impl From<&TransportError> for ApiError {
-    fn from(error: &TransportError) -> Self {
-        let detail = error.to_string();
-        match error {
-            TransportError::NoAnswer { .. }
-            | TransportError::Broken { .. }
-            | TransportError::CutOff => Self::Unreachable { detail },
-            TransportError::Http { status: 200, content_type } if is_cut(content_type) => {
-                Self::Unreachable { detail: "the head of the answer was cut off".to_owned() }
-            }
-            TransportError::Aborted { .. } => Self::Cancelled,
-            TransportError::Http { .. } => match error.code() {
-                // A proxy answers so in the place of a server that it cannot reach.
-                Code::Unavailable => Self::Unreachable { detail },
-                Code::Unknown => Self::Protocol { detail },
-                code => Self::Refused {
-                    code,
-                    message: detail,
-                    violations: Vec::new(),
-                    retry_delay: None,
-                },
-            },
-            _ => Self::Protocol { detail },
-        }
-    }
-}
-
-/// Chromium takes a head that was cut off for a whole one, of which the rest of the headers is missing:
-/// some of the content type, or all of it.
-fn is_cut(content_type: &str) -> bool {
-    content_type == TransportError::NO_CONTENT_TYPE
-        || "application/grpc-web+proto".starts_with(content_type)
 }
 
 impl From<Full> for ApiError {
@@ -305,30 +318,6 @@ mod tests {
     }
 
     #[test]
-    fn what_the_transport_met_is_told_apart() {
-        let http = |status| TransportError::Http { status, content_type: "text/html".into() };
-        let detail = || "reset".to_owned();
-        for error in [
-            TransportError::NoAnswer { detail: detail() },
-            TransportError::Broken { detail: detail() },
-            TransportError::CutOff,
-            http(502),
-        ] {
-            let words = error.to_string();
-            let error = ApiError::from(Status::from(error));
-            assert_eq!(error, ApiError::Unreachable { detail: words });
-        }
-        let refused = ApiError::from(Status::from(http(403)));
-        assert!(matches!(refused, ApiError::Refused { code: Code::PermissionDenied, .. }));
-        for error in [http(200), TransportError::NoStatus, TransportError::Flags { flags: 2 }] {
-            let error = ApiError::from(Status::from(error));
-            assert!(matches!(error, ApiError::Protocol { .. }), "{error:?}");
-        }
-        let aborted = TransportError::Aborted { detail: detail() };
-        assert_eq!(ApiError::from(Status::from(aborted)), ApiError::Cancelled);
-    }
-
-    #[test]
     fn deadlines_and_cancellations_have_names_of_their_own() {
         let late = ApiError::from(Status::deadline_exceeded("2 s"));
         assert_eq!(late, ApiError::TimedOut { message: "2 s".into() });
@@ -349,20 +338,6 @@ mod tests {
         assert!(matches!(garbled, ApiError::Protocol { .. }));
         let servers_own = ApiError::from(Status::unknown("disk on fire"));
         assert!(matches!(servers_own, ApiError::Refused { code: Code::Unknown, .. }));
-    }
-
-    #[test]
-    fn an_answer_whose_head_was_cut_off_is_no_answer_and_a_page_is_one() {
-        let answered = |status, content_type: &str| {
-            let content_type = content_type.to_owned();
-            ApiError::from(&TransportError::Http { status, content_type })
-        };
-        for cut in [TransportError::NO_CONTENT_TYPE, "appl", "application/grpc"] {
-            assert!(answered(200, cut).is_transient(), "{cut}");
-        }
-        assert!(!answered(200, "text/html").is_transient());
-        assert!(!answered(404, TransportError::NO_CONTENT_TYPE).is_transient());
-        assert!(answered(502, "text/html").is_transient());
     }
 
     #[test]

@@ -10,17 +10,22 @@
 //! | `policy`, `backoff`, `budget` | how long, how often, how much at all |
 //! | `network` | waiting for a better moment |
 //! | `clock` | time and chance, of the browser or of tokio |
+//! | `awake` | time without the time that the machine slept |
 //! | `error` | why a call failed; the one reader of a status |
+//! | `interposed` | what stood in the place of a status |
 //!
 //! It is generic over the [`Transport`], so the page drives it through the browser's `fetch` and the
 //! tests through a socket.
 
+#[cfg(any(test, target_arch = "wasm32"))]
+mod awake;
 mod backoff;
 mod budget;
 mod client;
 mod clock;
 mod connection;
 mod error;
+mod interposed;
 mod network;
 mod policy;
 mod recovery;

@@ -42,7 +42,9 @@ impl Recovery {
         now: Instant,
         chance: f64,
     ) -> Option<Duration> {
-        if !error.is_resumable() {
+        let resumable =
+            if last > 0 { error.is_resumable_with_items() } else { error.is_resumable() };
+        if !resumable {
             return None;
         }
         let came_further = last > self.seen;
@@ -158,6 +160,19 @@ mod tests {
         }
         // A cap on the time of one answer is no reason to lose the stream.
         assert_eq!(stream.fails(&ApiError::TimedOut { message: String::new() }, 6), Some(100));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_stream_with_items_is_waited_out() {
+        let interposed =
+            ApiError::Interposed { code: Code::Unimplemented, detail: "HTTP 404".into() };
+        assert_eq!(Stream::new().fails(&interposed, 0), None, "a stream of nothing loses nothing");
+        let mut stream = Stream::new();
+        let waited: u128 = std::iter::from_fn(|| stream.fails(&interposed, 5)).sum();
+        let patience = stream.policy.patience.as_millis();
+        assert!(waited <= patience && waited > patience - 20_000, "{waited} ms");
+        let redirected = ApiError::Redirected { detail: String::new() };
+        assert_eq!(Stream::new().fails(&redirected, 5), None);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! clock stopped every wait can be told exactly.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::codegen::{Bytes, Service};
 use tonic::{Code, Status};
 
-use crate::transport::Unary;
+use crate::transport::{TransportError, Unary};
 
 /// What a call is answered with.
 pub(super) enum Answer {
@@ -26,6 +25,8 @@ pub(super) enum Answer {
     Silence,
     /// A status and nothing else.
     Refusal(Status),
+    /// No answer of the server's: what the transport met.
+    Failure(TransportError),
     /// Messages, and then this.
     Messages(Vec<Vec<u8>>, End),
 }
@@ -82,6 +83,8 @@ pub(super) struct Script {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// As many more references as there are calls without an answer.
     unanswered: Arc<()>,
+    /// As many more references as there are answers that are read.
+    unread: Arc<()>,
 }
 
 impl Script {
@@ -99,6 +102,11 @@ impl Script {
         Arc::strong_count(&self.unanswered) - Arc::strong_count(&self.answers)
     }
 
+    /// Answers that have begun and are neither at their end nor dropped.
+    pub(super) fn reading(&self) -> usize {
+        Arc::strong_count(&self.unread) - Arc::strong_count(&self.answers)
+    }
+
     /// Adds to the script.
     pub(super) fn push(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
@@ -107,16 +115,17 @@ impl Script {
 
 impl Service<Request<Body>> for Script {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answer = self.answers.lock().unwrap().pop_front();
         let (asked, unanswered) = (Arc::clone(&self.asked), Arc::clone(&self.unanswered));
+        let unread = Arc::clone(&self.unread);
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let message = body.collect().await.unwrap().to_bytes().slice(5..);
@@ -126,7 +135,8 @@ impl Service<Request<Body>> for Script {
             let response = match answer {
                 None => Status::unavailable("the script is over").into_http(),
                 Some(Answer::Refusal(status)) => status.into_http(),
-                Some(Answer::Messages(messages, end)) => respond(messages, end),
+                Some(Answer::Failure(error)) => return Err(error.into()),
+                Some(Answer::Messages(messages, end)) => respond(messages, end, unread),
                 Some(Answer::Silence) => pending().await,
             };
             drop(unanswered);
@@ -135,7 +145,7 @@ impl Service<Request<Body>> for Script {
     }
 }
 
-fn respond(messages: Vec<Vec<u8>>, end: End) -> Response<Body> {
+fn respond(messages: Vec<Vec<u8>>, end: End, unread: Arc<()>) -> Response<Body> {
     let framed = messages.into_iter().map(|message| {
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
         Ok(http_body::Frame::data(Bytes::from([&[0], &length[..], &message].concat())))
@@ -152,7 +162,10 @@ fn respond(messages: Vec<Vec<u8>>, end: End) -> Response<Body> {
         End::Silence => stream::pending().boxed(),
     };
     let frames = stream::iter(framed).chain(end);
-    let frames = frames.map(|frame: Result<_, Status>| frame);
+    let frames = frames.map(move |frame: Result<_, Status>| {
+        let _until_dropped = &unread;
+        frame
+    });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("content-type", grpc);

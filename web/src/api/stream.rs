@@ -74,9 +74,9 @@ impl<T: Transport> ItemStream<T> {
         Ok(())
     }
 
-    /// The next item; `None` after the last. After an error that [`ApiError::is_resumable`] the
-    /// stream was given up, and asking for the next item tries again from where it broke; after any
-    /// other, that meets the same error.
+    /// The next item; `None` after the last. After an error the stream was given up. To ask for the
+    /// next item all the same tries again from where it broke, which is worth it if the error
+    /// [keeps its place](ApiError::keeps_its_place); after any other, that meets the same error.
     pub async fn next(&mut self) -> Option<Result<Item, ApiError>> {
         loop {
             let error = match self.advance().await {
@@ -92,6 +92,15 @@ impl<T: Transport> ItemStream<T> {
             if let Err(error) = self.recover(error).await {
                 return Some(Err(error));
             }
+        }
+    }
+
+    /// Ends the call that is open, if one is. The rest is asked for with the next item, so nothing is lost,
+    /// and meanwhile no connection is held, nor a place at the server.
+    pub fn let_go(&mut self) {
+        if self.open.take().is_some() {
+            // To go on after that is no resuming: nothing broke.
+            self.answers = self.answers.saturating_sub(1);
         }
     }
 

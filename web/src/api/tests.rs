@@ -14,6 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::Connection::{Connecting, Live, Offline, Resuming};
 use super::scripted::{Answer, End, Script, items, message};
 use super::{ApiClient, ApiError, ItemStream, Policy};
+use crate::transport::TransportError;
 
 /// To which tokio's clock rounds up.
 const MS: Duration = Duration::from_millis(1);
@@ -268,6 +269,46 @@ async fn a_reader_may_pause_for_as_long_as_it_likes() {
     }
     assert_eq!(script.asked().len(), 1);
     assert_eq!(read(&mut stream).await, (vec![4, 5], Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_let_go_frees_its_call_and_goes_on_as_if_nothing_broke() {
+    let script = Script::new([items(1..=9, End::Silence), items(4..=9, End::Ok)]);
+    let told = Arc::new(Mutex::new(Connecting));
+    let last_told = Arc::clone(&told);
+    let stream = ApiClient::new(script.clone()).stream(9);
+    let mut stream = stream.watched_by(move |connection| *last_told.lock().unwrap() = connection);
+    for id in 1..=3 {
+        assert_eq!(stream.next().await.unwrap().unwrap().id, id);
+    }
+    stream.let_go();
+    assert_eq!(script.reading(), 0, "the answer is dropped, and so the call cancelled");
+    stream.let_go();
+    sleep(Duration::from_hours(24)).await;
+    assert_eq!(script.asked().len(), 1);
+    assert_eq!(read(&mut stream).await, ((4..=9).collect(), Ok(())));
+    assert_eq!(ranges(&script), [(9, 0), (6, 3)]);
+    assert_eq!(*told.lock().unwrap(), Live { resumed: 0 });
+}
+
+/// What a proxy says in the place of the server, by an HTTP status.
+fn http(status: u16) -> Answer {
+    let content_type = "text/html".to_owned();
+    Answer::Failure(TransportError::Http { status, content_type })
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_proxy_says_in_between_a_stream_with_items_goes_on() {
+    for status in [200, 404, 408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 530] {
+        let script = Script::new([items(1..=3, End::Cut), http(status), items(4..=9, End::Ok)]);
+        let mut stream = ApiClient::new(script.clone()).stream(9);
+        assert_eq!(read(&mut stream).await, ((1..=9).collect(), Ok(())), "HTTP {status}");
+    }
+    for status in [401, 403, 511] {
+        let script = Script::new([items(1..=3, End::Cut), http(status)]);
+        let (ids, end) = read(&mut ApiClient::new(script.clone()).stream(9)).await;
+        assert_eq!((ids, end.is_err(), script.asked().len()), (vec![1, 2, 3], true, 2));
+    }
 }
 
 #[tokio::test(start_paused = true)]

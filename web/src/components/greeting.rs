@@ -63,13 +63,25 @@ pub(crate) fn Greeting(api: Api) -> impl IntoView {
             <div class="greeting-answer">
                 {move || match phase.with(Phase::error) {
                     Some(error) => {
-                        view! { <Problem error testid="hello-error" retry=greet /> }.into_any()
+                        view! {
+                            <Problem
+                                error
+                                testid="hello-error"
+                                less="Shorten the name, then try again."
+                                retry=greet
+                            />
+                        }
+                            .into_any()
                     }
                     None => {
                         view! {
-                            <p class="greeting" role="status" data-testid="greeting">
-                                {greeting}
-                            </p>
+                            <p
+                                class="greeting notranslate"
+                                translate="no"
+                                role="status"
+                                data-testid="greeting"
+                                prop:textContent=greeting
+                            ></p>
                         }
                             .into_any()
                     }

@@ -37,8 +37,7 @@ pub(crate) fn LengthField(
             class="field-note"
             role="status"
             class:wrong=move || error.with(Option::is_some)
-        >
-            {move || error.get().or_else(|| hint.get())}
-        </p>
+            prop:textContent=move || error.get().or_else(|| hint.get()).unwrap_or_default()
+        ></p>
     }
 }

@@ -71,13 +71,22 @@ pub(crate) fn Listing(api: Api) -> impl IntoView {
                 </button>
             </form>
             <p class="status" role="status" data-testid="all-status">
-                {status}
+                <span prop:textContent=status></span>
             </p>
             <div class="results">
                 {move || {
                     phase
                         .with(Phase::error)
-                        .map(|error| view! { <Problem error testid="all-error" retry=list /> })
+                        .map(|error| {
+                            view! {
+                                <Problem
+                                    error
+                                    testid="all-error"
+                                    less="Ask for fewer items, or use the stream."
+                                    retry=list
+                                />
+                            }
+                        })
                 }}
                 <VirtualList feed label="Items of the list" testid="all-list" nothing phase />
             </div>

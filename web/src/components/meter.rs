@@ -33,21 +33,23 @@ pub(crate) fn Meter(
         <dl class="meter">
             <div class="figure">
                 <dt>"Items"</dt>
-                <dd data-testid="stream-count" data-count=count>
-                    {move || words::count(count.get())}
-                </dd>
+                <dd
+                    data-testid="stream-count"
+                    data-count=count
+                    prop:textContent=move || words::count(count.get())
+                ></dd>
             </div>
             <div class="figure">
                 <dt>"Items per second"</dt>
-                <dd>{rate}</dd>
+                <dd prop:textContent=rate></dd>
             </div>
             <div class="figure">
                 <dt>"Elapsed"</dt>
-                <dd>{elapsed}</dd>
+                <dd prop:textContent=elapsed></dd>
             </div>
             <div class="figure">
                 <dt>"First item after"</dt>
-                <dd>{first}</dd>
+                <dd prop:textContent=first></dd>
             </div>
         </dl>
     }

@@ -24,7 +24,9 @@ pub(crate) fn Panel(
         >
             <header class="panel-head">
                 <h2 id=heading.clone()>{title}</h2>
-                <code class="method">{method}</code>
+                <code class="method notranslate" translate="no">
+                    {method}
+                </code>
             </header>
             {children()}
         </section>

@@ -1,17 +1,27 @@
 //! A failed call, in words a person can act on, with all there is to report it by.
 
+use leptos::ev::MouseEvent;
 use leptos::prelude::*;
 use runnel_web::api::{ApiError, code_name};
 use runnel_web::words;
+use web_sys::HtmlElement;
 
-/// What failed, what to do about it, what the server said, and a way to try again.
+use crate::browser::focus::keep_focus_in_panel;
+use crate::browser::page::{is_over_http1, reload};
+
+/// What failed, what to do about it, what the server said, a way to try again, and another to load the
+/// page again where that may help.
 #[component]
 pub(crate) fn Problem(
     error: ApiError,
     testid: &'static str,
+    /// What to do where the call asked for too much, as a sentence.
+    less: &'static str,
     retry: impl Fn() + 'static,
 ) -> impl IntoView {
-    let (headline, advice) = (words::headline(&error), words::advice(&error));
+    let (headline, advice) = (words::headline(&error), words::advice(&error, less));
+    let crowded = words::crowded(&error).filter(|_| is_over_http1());
+    let wants_reload = error.wants_reload();
     let code = code_name(error.code());
     let detail = words::detail(&error).to_owned();
     let violations = match error {
@@ -20,6 +30,11 @@ pub(crate) fn Problem(
     };
     // A server that found one field wrong says so twice: once is enough.
     let said = !detail.is_empty() && violations.iter().all(|v| v.description != detail);
+    let try_again = move |event: MouseEvent| {
+        // This button goes with the problem, and must not take the focus along.
+        keep_focus_in_panel(&event_target::<HtmlElement>(&event));
+        retry();
+    };
     view! {
         <div class="problem" role="alert" data-testid=testid>
             <p class="problem-title">
@@ -27,7 +42,8 @@ pub(crate) fn Problem(
                 " "
                 <span>{advice}</span>
             </p>
-            <p class="problem-said">
+            {crowded.map(|words| view! { <p>{words}</p> })}
+            <p class="problem-said notranslate" translate="no">
                 <code class="code">{code}</code>
                 {said.then(|| view! { " " <span>{detail}</span> })}
             </p>
@@ -44,11 +60,30 @@ pub(crate) fn Problem(
                             }
                         })
                         .collect_view();
-                    view! { <dl class="violations">{entries}</dl> }
+                    view! {
+                        <dl class="violations notranslate" translate="no">
+                            {entries}
+                        </dl>
+                    }
                 })}
-            <button type="button" class="button" data-testid="retry" on:click=move |_| retry()>
-                "Try again"
-            </button>
+            <div class="buttons">
+                <button type="button" class="button" data-testid="retry" on:click=try_again>
+                    "Try again"
+                </button>
+                {wants_reload
+                    .then(|| {
+                        view! {
+                            <button
+                                type="button"
+                                class="button"
+                                data-testid="reload"
+                                on:click=move |_| reload()
+                            >
+                                "Reload the page"
+                            </button>
+                        }
+                    })}
+            </div>
         </div>
     }
 }

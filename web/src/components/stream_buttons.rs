@@ -48,12 +48,21 @@ impl Middle {
 /// a better moment; stop.
 #[component]
 pub(crate) fn StreamButtons(run: StreamRun, phase: Memo<Phase>) -> impl IntoView {
+    // Said by `aria-disabled`: a button that is `disabled` while it has the focus drops it, and the next
+    // press of Tab begins at the top of the page.
     let idle = move || !phase.with(Phase::is_running);
+    let is_idle = move || !phase.with_untracked(Phase::is_running);
     let middle = Memo::new(move |_| phase.with(Middle::of));
     let press = move |_| match middle.get_untracked() {
+        _ if is_idle() => {}
         Middle::Pause => run.pause(),
         Middle::Resume => run.go_on(),
         Middle::TryNow => run.try_now(),
+    };
+    let stop = move |_| {
+        if !is_idle() {
+            run.stop();
+        }
     };
     view! {
         <div class="buttons">
@@ -64,17 +73,16 @@ pub(crate) fn StreamButtons(run: StreamRun, phase: Memo<Phase>) -> impl IntoView
                 type="button"
                 class="button"
                 data-testid=move || middle.get().testid()
-                disabled=idle
+                aria-disabled=move || idle().to_string()
                 on:click=press
-            >
-                {move || middle.get().label()}
-            </button>
+                prop:textContent=move || middle.get().label()
+            ></button>
             <button
                 type="button"
                 class="button"
                 data-testid="stream-stop"
-                disabled=idle
-                on:click=move |_| run.stop()
+                aria-disabled=move || idle().to_string()
+                on:click=stop
             >
                 "Stop"
             </button>

@@ -19,17 +19,21 @@ pub(crate) fn StreamStatus(run: StreamRun, phase: Memo<Phase>) -> impl IntoView 
             _ => None,
         })
     });
-    let resumed = move || words::resumed(run.resumed.get());
+    let resumed = move || {
+        words::resumed(run.resumed.get()).map_or_else(String::new, |times| format!(", {times}"))
+    };
     view! {
         <p class="status" data-testid="stream-status">
             <span role="status">
-                {word}
-                {move || resumed().map(|times| view! { ", " <span class="aside">{times}</span> })}
+                <span prop:textContent=word></span>
+                <span class="aside" prop:textContent=resumed></span>
             </span>
             // Each second of it would be read aloud.
-            <span class="aside" aria-hidden="true">
-                {wait}
-            </span>
+            <span
+                class="aside"
+                aria-hidden="true"
+                prop:textContent=move || wait.get().unwrap_or_default()
+            ></span>
         </p>
     }
 }

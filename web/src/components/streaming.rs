@@ -79,7 +79,16 @@ pub(crate) fn Streaming(api: Api, network: Network) -> impl IntoView {
                 {move || {
                     phase
                         .with(Phase::error)
-                        .map(|error| view! { <Problem error testid="stream-error" retry /> })
+                        .map(|error| {
+                            view! {
+                                <Problem
+                                    error
+                                    testid="stream-error"
+                                    less="Ask for fewer items, then try again."
+                                    retry
+                                />
+                            }
+                        })
                 }}
                 <VirtualList
                     feed=run.feed

@@ -97,10 +97,11 @@ pub(crate) fn VirtualList(
             on:scroll=on_scroll
         >
             <Show when=move || count.get() == 0>
-                <p class="nothing">{nothing}</p>
+                <p class="nothing" prop:textContent=nothing></p>
             </Show>
             <div
-                class="list-range"
+                class="list-range notranslate"
+                translate="no"
                 role="presentation"
                 style:height=move || format!("{}px", viewport.get().scroll_px())
             >

@@ -16,7 +16,8 @@ use super::{
 /// What the head of an answer says that matters here.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
-    /// The HTTP status code.
+    /// The HTTP status code; 0 for a redirect that was not followed, of which a browser tells no more.
+    /// <https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect>
     pub http_status: u16,
     /// Its content type, if it has one.
     pub content_type: Option<&'a str>,
@@ -53,6 +54,9 @@ pub struct Answer {
 impl Answer {
     /// Judges the head of an answer whose messages may have up to `message_limit_bytes`.
     pub fn begin(head: Head<'_>, message_limit_bytes: usize) -> Result<Self, TransportError> {
+        if head.http_status == 0 {
+            return Err(TransportError::Redirect);
+        }
         let answer = Self {
             walk: FrameWalk::new(message_limit_bytes),
             http_status: head.http_status,
@@ -203,6 +207,12 @@ mod tests {
         assert_eq!(grpc_web(503).end(), Err(http(503, type_)));
         let (_, ending) = grpc_web(503).piece(NO_STATUS);
         assert_eq!(ending, Some(Err(http(503, type_))));
+    }
+
+    #[test]
+    fn a_redirect_is_told_from_any_answer() {
+        let redirect = Head { http_status: 0, content_type: None, grpc_status: None };
+        assert_eq!(Answer::begin(redirect, LIMIT).unwrap_err(), TransportError::Redirect);
     }
 
     #[test]

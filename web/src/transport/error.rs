@@ -34,6 +34,11 @@ pub enum TransportError {
         detail: String,
     },
 
+    /// The call was sent elsewhere, to sign in most likely. No gRPC server does that, so it is not
+    /// followed; and where to, no browser says.
+    #[error("a redirect, where gRPC-Web was expected")]
+    Redirect,
+
     /// An HTTP answer without a gRPC status in it: a proxy's error page, or another server's.
     #[error("HTTP {status} with {content_type}, where gRPC-Web was expected")]
     Http {
@@ -100,7 +105,7 @@ impl TransportError {
             // "Response cardinality violation", in the words of the status code guide.
             // <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
             Self::NotOneMessage { .. } => Code::Unimplemented,
-            Self::NoStatus => Code::Unknown,
+            Self::NoStatus | Self::Redirect => Code::Unknown,
             Self::CutOff | Self::Flags { .. } | Self::Encoding { .. } | Self::Library { .. } => {
                 Code::Internal
             }

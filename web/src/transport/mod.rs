@@ -30,6 +30,9 @@ pub use error::TransportError;
 pub use exchange::Exchange;
 pub use mended::{Mended, MendedBody, Unary};
 
+#[cfg(target_arch = "wasm32")]
+use tonic_web_wasm_client::options::{FetchOptions, Redirect};
+
 /// What every gRPC client takes for a message, unless it is told otherwise; tonic's too.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -42,6 +45,8 @@ pub type FetchTransport = Mended<fetch::DecoratedFetch<tonic_web_wasm_client::Cl
 #[cfg(target_arch = "wasm32")]
 #[must_use]
 pub fn by_fetch(origin: String, message_limit_bytes: usize) -> FetchTransport {
-    let library = tonic_web_wasm_client::Client::new(origin);
+    // A redirect that is followed ends, at a page to sign in on, as if there were no network.
+    let options = FetchOptions::new().redirect(Redirect::Manual);
+    let library = tonic_web_wasm_client::Client::new_with_options(origin, options);
     Mended::new(fetch::DecoratedFetch::new(library, message_limit_bytes))
 }

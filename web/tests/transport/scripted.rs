@@ -7,11 +7,14 @@ use futures_util::stream::{self, StreamExt as _};
 use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_streams::ReadableStream;
-use web_sys::{AbortSignal, Headers, Request, RequestInit, Response, ResponseInit};
+use web_sys::{
+    AbortSignal, Headers, Request, RequestInit, RequestRedirect, Response, ResponseInit,
+};
 
 /// What `fetch` answers.
 #[derive(Clone)]
 pub(crate) struct Answer {
+    /// 0 for one without a head, as a redirect is that was not followed.
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) chunks: Vec<Vec<u8>>,
@@ -44,6 +47,8 @@ pub(crate) fn grpc_web(chunks: impl IntoIterator<Item = Vec<u8>>) -> Answer {
 pub(crate) struct Asked {
     /// The headers of the last request.
     pub(crate) headers: Option<Headers>,
+    /// What it does about a redirect.
+    pub(crate) redirect: Option<RequestRedirect>,
     /// Its way to be aborted.
     pub(crate) signal: Option<AbortSignal>,
 }
@@ -62,8 +67,11 @@ impl Scripted {
         let fetch = Closure::new({
             let asked = Rc::clone(&asked);
             move |request: Request, init: RequestInit| {
-                *asked.borrow_mut() =
-                    Asked { headers: Some(request.headers()), signal: init.get_signal() };
+                *asked.borrow_mut() = Asked {
+                    headers: Some(request.headers()),
+                    redirect: init.get_redirect(),
+                    signal: init.get_signal(),
+                };
                 match &answer {
                     Some(answer) => Promise::resolve(&response(answer.clone())),
                     None => Promise::reject(&js_sys::TypeError::new("Failed to fetch")),
@@ -96,6 +104,9 @@ fn set_global_fetch(fetch: &JsValue) {
 }
 
 fn response(answer: Answer) -> JsValue {
+    if answer.status == 0 {
+        return Response::error().into();
+    }
     let headers = Headers::new().unwrap();
     for (name, value) in answer.headers {
         headers.append(name, value).unwrap();

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use runnel_web::transport::TransportError;
 use tonic::Code;
 use wasm_bindgen_test::wasm_bindgen_test;
+use web_sys::RequestRedirect;
 
 use crate::answers::{item, ok, trailers, with_headers};
 use crate::calls::{bare, call, ours, stream};
@@ -52,6 +53,14 @@ async fn a_proxys_error_page_has_the_code_of_its_http_status_and_says_so() {
         let empty = Answer { chunks: vec![], ..error_page(http_status) };
         assert_eq!(stream(ours(), &empty).await.code(), code);
     }
+}
+
+#[wasm_bindgen_test]
+async fn a_redirect_is_not_followed_and_told_from_a_lost_network() {
+    let fetch = Scripted::new(Some(error_page(0)));
+    let outcome = call(ours()).await;
+    assert_eq!(outcome.cause(), Some(&TransportError::Redirect));
+    assert_eq!(fetch.asked.borrow().redirect, Some(RequestRedirect::Manual));
 }
 
 #[wasm_bindgen_test]

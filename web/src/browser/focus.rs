@@ -1,0 +1,22 @@
+//! Where the keyboard is, when what it was at goes away.
+
+use wasm_bindgen::JsCast as _;
+use web_sys::{FocusOptions, HtmlElement};
+
+/// Puts the focus on the button that sends the form of the panel around `leaving`, which is about to go:
+/// the focus would fall to the top of the page.
+pub(crate) fn keep_focus_in_panel(leaving: &HtmlElement) {
+    let submit = leaving
+        .closest(".panel")
+        .ok()
+        .flatten()
+        .and_then(|panel| panel.query_selector("button[type=submit]").ok().flatten())
+        .and_then(|button| button.dyn_into::<HtmlElement>().ok());
+    if let Some(submit) = submit {
+        let options = FocusOptions::new();
+        // Who pressed it with a mouse looks at the answer, not at the form.
+        options.set_prevent_scroll(true);
+        // It fails for what is no longer in the page, which then has no focus to lose.
+        let _ = submit.focus_with_options(&options);
+    }
+}
