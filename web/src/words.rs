@@ -41,8 +41,8 @@ pub fn advice(error: &ApiError, less: &'static str) -> &'static str {
              what it is."
         }
         ApiError::Protocol { .. } => {
-            "Something between this page and the server may have changed it. Try again; if it stays, \
-             whoever runs the server should know."
+            "Something between this page and the server may have changed it. Try again; if that does \
+             not help, tell the person who runs the server."
         }
         ApiError::Refused { code, retry_delay, .. } => match code {
             Code::InvalidArgument | Code::OutOfRange => "Change the value, then try again.",
@@ -51,8 +51,8 @@ pub fn advice(error: &ApiError, less: &'static str) -> &'static str {
             Code::Unavailable => "It may be starting or stopping. Try again in a moment.",
             Code::Unimplemented => "Page and server may be of different versions. Reload the page.",
             Code::Unauthenticated => "Sign in, for which to reload the page may be enough.",
-            Code::PermissionDenied => "Ask whoever runs it for access.",
-            _ => "Try again; if it stays, whoever runs the server should know.",
+            Code::PermissionDenied => "Ask the person who runs it for access.",
+            _ => "Try again; if that does not help, tell the person who runs the server.",
         },
     }
 }

@@ -114,8 +114,9 @@ mod tests {
     fn a_list_is_its_items_without_blanks_and_empty_ones() {
         let origins =
             |given: &str| [format!("{given}https://a.example"), "https://b.example".into()];
-        let lists: [(&str, [String; 2]); 4] = [
+        let lists: [(&str, [String; 2]); 5] = [
             ("--cors-origin", origins("")),
+            ("--public-origin", origins("")),
             ("--allow-host", ["a.example".into(), "b.example".into()]),
             ("--backend", ["http://a.example:1".into(), "http://b.example:1".into()]),
             ("--trusted-proxy", ["10.0.0.0/8".into(), "192.0.2.1/32".into()]),

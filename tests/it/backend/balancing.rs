@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt as _, future::join_all};
 use h2::Reason;
 use http::{Request, StatusCode};
@@ -23,6 +22,7 @@ use tonic::Code;
 use super::{
     Ask, front, handlers,
     odd::{Call, Odd},
+    ready, ready_is,
 };
 
 const UNARY: &str = "/rich.Rich/Unary";
@@ -44,20 +44,6 @@ async fn counting(
         async {}.boxed()
     });
     (backend.await, calls)
-}
-
-async fn ready(front: &TestServer) -> StatusCode {
-    let get = Request::get("/readyz").body(Bytes::new()).unwrap();
-    wire::http1_request(front.admin_address(), get).await.status()
-}
-
-async fn ready_is(front: &TestServer, status: StatusCode) {
-    patiently(&format!("/readyz is {status}"), async {
-        while ready(front).await != status {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -189,7 +175,7 @@ async fn calls_and_readiness_follow_the_backends_health() {
         }
     })
     .await;
-    assert_eq!(ready(&front).await, StatusCode::OK);
+    assert_eq!(ready(front.admin_address()).await, StatusCode::OK);
 
     two.tell("NOT_SERVING").await;
     ready_is(&front, StatusCode::SERVICE_UNAVAILABLE).await;
@@ -211,7 +197,7 @@ async fn readiness_comes_and_goes_with_a_backend_without_a_health_service() {
     let address: SocketAddr = listener.local_addr().unwrap();
     drop(listener);
     let front = front(&[&format!("http://{address}")]).await;
-    assert_eq!(ready(&front).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready(front.admin_address()).await, StatusCode::SERVICE_UNAVAILABLE);
     let port = address.port().to_string();
     let backend = python::serve_with("rich_server.py", &["--port", &port]).await;
     ready_is(&front, StatusCode::OK).await;

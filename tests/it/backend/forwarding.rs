@@ -13,7 +13,7 @@ use runnel_web::api::{ApiClient, Item, Transport};
 use serde_json::Value;
 use tonic::Code;
 
-use super::{Answer, Ask, front, methods::until_counted_as, rich_and_front};
+use super::{Answer, Ask, front, methods::until_counted_as, ready_is, rich_and_front};
 
 /// What we add to an answer: the date and, without a body, its length, as HTTP servers do; and nginx
 /// must not buffer.
@@ -239,8 +239,10 @@ async fn a_front_is_healthy_when_its_backend_answers() {
         let config = ServeConfig { listen: front.address(), ..ServeConfig::default() };
         runnel::healthcheck::check(&config).await
     };
+    ready_is(&front, StatusCode::OK).await;
     check().await.unwrap();
     original.kill().await;
+    ready_is(&front, StatusCode::SERVICE_UNAVAILABLE).await;
     assert!(check().await.is_err());
     front.stop().await;
 }

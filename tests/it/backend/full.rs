@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, StatusCode};
 use runnel_tests::{
@@ -25,6 +24,7 @@ use tonic::Code;
 use super::{
     Ask, front,
     odd::{Call, Odd},
+    ready,
 };
 
 /// `backend/peer.rs` has as many connections to one address.
@@ -89,11 +89,6 @@ async fn answer(front: &TestServer, protocol: Protocol) -> wire::Answer {
     wire::call(front.address(), protocol, "/test.Test/Answer", frame(&Ask::default())).await
 }
 
-async fn is_ready(front: &TestServer) -> bool {
-    let get = Request::get("/readyz").body(Bytes::new()).unwrap();
-    wire::http1_request(front.admin_address(), get).await.status() == StatusCode::OK
-}
-
 #[tokio::test]
 async fn a_call_that_finds_no_place_is_told_so_and_the_backend_stays_up() {
     let (backend, held) = narrow().await;
@@ -108,7 +103,7 @@ async fn a_call_that_finds_no_place_is_told_so_and_the_backend_stays_up() {
         assert!(words.contains("64 connections"), "{protocol:?} {words}");
         // google.rpc.RetryInfo.
         assert!(answer.trailers.contains_key("grpc-status-details-bin"), "{protocol:?}");
-        assert!(is_ready(&front).await, "{protocol:?}");
+        assert_eq!(ready(front.admin_address()).await, StatusCode::OK, "{protocol:?}");
     }
     let metrics = Metrics::read(front.admin_address()).await;
     assert_eq!(metrics.sum("runnel_backend_down_total", &[]), 0);

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::Reason;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use runnel_tests::{
     metrics::Metrics,
     patiently, python,
@@ -24,6 +23,7 @@ use tonic::Code;
 use super::{
     Ask, config,
     odd::{Call, Odd},
+    ready, ready_is,
 };
 
 const UNARY: &str = "/rich.Rich/Unary";
@@ -34,20 +34,6 @@ async fn incurious_front(url: &str) -> TestServer {
     config.backend.backend_health_interval = Duration::from_hours(1);
     config.backend.backend_reflection = false;
     TestServer::start_with(config).await
-}
-
-async fn ready(front: &TestServer) -> StatusCode {
-    let get = Request::get("/readyz").body(Bytes::new()).unwrap();
-    wire::http1_request(front.admin_address(), get).await.status()
-}
-
-async fn ready_is(front: &TestServer, status: StatusCode) {
-    patiently(&format!("/readyz is {status}"), async {
-        while ready(front).await != status {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
 }
 
 async fn call(front: &TestServer) -> Option<Code> {
@@ -82,7 +68,7 @@ async fn an_address_that_answers_or_resets_calls_is_up() {
         let metrics = Metrics::read(front.admin_address()).await;
         assert_eq!(metrics.sum("runnel_backend_failures_total", &[]), 10, "{answer:?}");
         assert_eq!(metrics.sum("runnel_backend_down_total", &[]), 0, "{answer:?}");
-        assert_eq!(ready(&front).await, StatusCode::OK, "{answer:?}");
+        assert_eq!(ready(front.admin_address()).await, StatusCode::OK, "{answer:?}");
         front.stop().await;
     }
 }
@@ -131,7 +117,7 @@ async fn an_address_that_a_call_found_down_is_asked_every_second() {
     ready_is(&front, StatusCode::OK).await;
     backend.kill().await;
     patiently("the call that finds it down", async {
-        while ready(&front).await == StatusCode::OK {
+        while ready(front.admin_address()).await == StatusCode::OK {
             assert_eq!(call(&front).await, Some(Code::Unavailable));
         }
     })

@@ -1,6 +1,5 @@
 //! A `--backend` that leads back to the server itself: RFC 9110, section 7.6.3.
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
 use runnel_tests::{
     metrics::Metrics,
@@ -10,7 +9,7 @@ use runnel_tests::{
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use super::{Answer, Ask, config, front};
+use super::{Answer, Ask, config, front, ready};
 
 const UNARY: &str = "/rich.Rich/Unary";
 
@@ -44,9 +43,7 @@ async fn is_told_of_the_loop(public: std::net::SocketAddr, admin: std::net::Sock
         metrics.sum("runnel_backend_down_total", &[]) > 0
     })
     .await;
-    let get = Request::get("/readyz").body(Bytes::new()).unwrap();
-    let ready = wire::http1_request(admin, get).await.status();
-    assert_eq!(ready, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready(admin).await, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

@@ -21,12 +21,13 @@ mod retries;
 mod shared;
 mod tls;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use http::{Request, header};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
 use runnel::config::{BackendConfig, ServeConfig};
 use runnel_tests::{
-    PATIENCE,
+    PATIENCE, patiently,
     python::PythonServer,
     server::TestServer,
     wire::{self, Protocol, frame},
@@ -143,4 +144,20 @@ async fn handlers_until(rich: &PythonServer, what: &str, is: impl Fn(Handlers) -
         }
     };
     assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "not {what}: {last:?}");
+}
+
+/// How a front says on its admin port whether it is ready.
+async fn ready(admin: SocketAddr) -> StatusCode {
+    let get = Request::get("/readyz").body(Bytes::new()).unwrap();
+    wire::http1_request(admin, get).await.status()
+}
+
+/// Waits until it says so.
+async fn ready_is(front: &TestServer, status: StatusCode) {
+    patiently(&format!("/readyz is {status}"), async {
+        while ready(front.admin_address()).await != status {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::Reason;
 use http::{Request, StatusCode};
@@ -13,7 +12,6 @@ use http_body_util::BodyExt as _;
 use runnel_tests::{
     http2::{self, Http2, flag, kind},
     metrics::Metrics,
-    patiently,
     server::TestServer,
     wire::{self, PROTOCOLS, Protocol, frame},
 };
@@ -23,6 +21,7 @@ use tonic::Code;
 use super::{
     Ask, config,
     odd::{Call, Odd},
+    ready_is,
 };
 
 const UNARY: &str = "/rich.Rich/Unary";
@@ -148,16 +147,7 @@ async fn quiet_front(backend: &Odd) -> TestServer {
     config.backend.backend_health_interval = std::time::Duration::from_hours(1);
     config.backend.backend_reflection = false;
     let front = TestServer::start_with(config).await;
-    patiently("the health check", async {
-        loop {
-            let get = Request::get("/readyz").body(Bytes::new()).unwrap();
-            let ready = wire::http1_request(front.admin_address(), get).await;
-            if ready.status() == StatusCode::OK {
-                return;
-            }
-        }
-    })
-    .await;
+    ready_is(&front, StatusCode::OK).await;
     front
 }
 

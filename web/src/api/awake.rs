@@ -6,47 +6,48 @@ const LATE_MS: f64 = 2_000.0;
 
 /// The time that somebody waited through, made of a clock that may count sleep too: what
 /// `performance.now()` does there differs by browser and system
-/// (<https://www.w3.org/TR/hr-time-3/#sec-monotonic-clock>). Whoever waits says when to look next, and a
+/// (<https://www.w3.org/TR/hr-time-3/#sec-monotonic-clock>). A timer says when to look next, and a
 /// look that comes much later than the first that was due says that the machine slept, or froze the page.
+/// Every time in it is in milliseconds.
 #[derive(Debug, Default)]
 pub(super) struct Awake {
     /// When it was last looked at.
-    looked_ms: f64,
+    looked: f64,
     /// Time that nobody waited through.
-    asleep_ms: f64,
+    asleep: f64,
     /// The looks that are due, one for each timer that runs.
-    due_ms: Vec<f64>,
+    due: Vec<f64>,
 }
 
 impl Awake {
     /// No time has passed yet.
     pub(super) const fn new() -> Self {
-        Self { looked_ms: 0.0, asleep_ms: 0.0, due_ms: Vec::new() }
+        Self { looked: 0.0, asleep: 0.0, due: Vec::new() }
     }
 
     /// The time awake, when the other clock says `now_ms`. Never goes back.
     pub(super) fn look(&mut self, now_ms: f64) -> f64 {
-        if let Some(first_ms) = self.due_ms.iter().copied().reduce(f64::min) {
-            let late_ms = now_ms - first_ms.max(self.looked_ms);
+        if let Some(first_ms) = self.due.iter().copied().reduce(f64::min) {
+            let late_ms = now_ms - first_ms.max(self.looked);
             if late_ms > LATE_MS {
-                self.asleep_ms += late_ms;
+                self.asleep += late_ms;
             }
         }
-        self.looked_ms = self.looked_ms.max(now_ms);
-        self.looked_ms - self.asleep_ms
+        self.looked = self.looked.max(now_ms);
+        self.looked - self.asleep
     }
 
     /// A timer began that fires at `due_ms` of the other clock, which says `now_ms`.
     pub(super) fn begin(&mut self, now_ms: f64, due_ms: f64) {
         self.look(now_ms);
-        self.due_ms.push(due_ms);
+        self.due.push(due_ms);
     }
 
     /// That timer fired, or nobody waits for it any longer.
     pub(super) fn end(&mut self, now_ms: f64, due_ms: f64) {
         self.look(now_ms);
-        if let Some(at) = self.due_ms.iter().position(|due| due.total_cmp(&due_ms).is_eq()) {
-            self.due_ms.swap_remove(at);
+        if let Some(at) = self.due.iter().position(|due| due.total_cmp(&due_ms).is_eq()) {
+            self.due.swap_remove(at);
         }
     }
 }

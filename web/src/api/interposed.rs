@@ -17,9 +17,10 @@ impl From<&TransportError> for ApiError {
                 Self::Unreachable { detail: "the head of the answer was cut off".to_owned() }
             }
             TransportError::Aborted { .. } => Self::Cancelled,
-            TransportError::Redirect => Self::Redirected { detail },
-            // A network that wants a person to sign in first (RFC 6585 section 6).
-            TransportError::Http { status: 511, .. } => Self::Redirected { detail },
+            // 511 is a network that wants a person to sign in first (RFC 6585 section 6).
+            TransportError::Redirect | TransportError::Http { status: 511, .. } => {
+                Self::Redirected { detail }
+            }
             TransportError::Http { status, .. } if is_passing(*status) => {
                 Self::Unreachable { detail }
             }

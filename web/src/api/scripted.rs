@@ -163,7 +163,8 @@ fn respond(messages: Vec<Vec<u8>>, end: End, unread: Arc<()>) -> Response<Body> 
     };
     let frames = stream::iter(framed).chain(end);
     let frames = frames.map(move |frame: Result<_, Status>| {
-        let _until_dropped = &unread;
+        // Moves it in here: it is dropped with the body.
+        let _ = &unread;
         frame
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
