@@ -132,14 +132,20 @@ pub async fn serve(
         let (metrics, readiness) = (Metrics::new()?, Readiness::default());
         let methods = KnownMethods::default();
         let reload_interval = config.tls.tls_reload_interval;
-        let service =
-            Backend::start(&config.backend, reload_interval, readiness.clone(), methods.clone())
-                .await?;
+        let quota = Quota::new(config.held_bound())?;
+        let service = Backend::start(
+            &config.backend,
+            reload_interval,
+            readiness.clone(),
+            methods.clone(),
+            quota.clone(),
+        )
+        .await?;
         metrics.registry().register(Box::new(service.metrics()?))?;
         let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
         let trace_trust = TraceTrust::Proxies(proxies);
         let answering = Answering { service, names: None, methods, trace_trust };
-        let (watched, quota) = ((metrics, readiness), Quota::new(config.held_bound())?);
+        let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
     let quota = Quota::new(config.held_bound())?;

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
-use super::{credit::Credit, fault::Fault, headers, peer::Lease};
+use super::{credit::Credit, fault::Fault, headers, peer::Lease, windows::CountedRequest};
 use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, trailers_of};
 
 /// What tells nothing of a call's content.
@@ -69,6 +69,8 @@ pub(super) struct Request {
     pub(super) fault: Arc<OnceLock<Status>>,
     /// Sends, and stops when the answer is over.
     pub(super) sending: Option<AbortOnDropHandle<()>>,
+    /// What it takes of the connection's window, until the call is over.
+    pub(super) _counted: Option<Arc<CountedRequest>>,
 }
 
 impl AnswerBody {

@@ -50,9 +50,8 @@ pub(super) async fn attempt(
                 return Err(Failure::Backend(fault, body));
             }
         };
-    let windows = Arc::clone(&lease.connection.windows);
     let unread = (Arc::clone(&lease.peer.unread), lease.client);
-    let mut sending = Sending::new(first, body, stream, windows, unread);
+    let mut sending = Sending::new(first, body, stream, &lease.connection.windows, unread);
     let unanswered = Unanswered(&lease.connection);
     let (answered, sent) = head_of_answer(answer, &mut sending).await.map_err(Failure::Request)?;
     std::mem::forget(unanswered);
@@ -73,7 +72,7 @@ pub(super) async fn attempt(
         lease.peer.broke(&fault);
         return Err(Failure::Backend(fault, sending.into_body()));
     }
-    let mut request = answer::Request::default();
+    let mut request = answer::Request { _counted: sending.counted(), ..Default::default() };
     if !sent {
         let fault = request.fault.clone();
         sending.body_mut().forget();

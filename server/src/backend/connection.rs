@@ -33,10 +33,28 @@ use super::{
     target::Target,
     windows::{Watched, Windows},
 };
+use crate::quota::FREE_BYTES;
 
-/// How much of an answer may be on its way to a reader that does not read: for each stream that
-/// stands still, this is what it costs. With half as much, backend and front mostly wait for each other.
-const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// How much of an answer may be on its way to a reader that does not read. A connection has one window for
+/// all its streams: HTTP/2 has no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    /// Of so many at once that what they hold stays within its bound.
+    Large,
+    /// Of all others: slower, and as little as a small message may have without being counted.
+    Small,
+}
+
+impl Window {
+    /// For each stream that stands still, this is what it costs. With half of the large one, backend and
+    /// front mostly wait for each other.
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            Self::Large => 128 * 1024,
+            Self::Small => FREE_BYTES,
+        }
+    }
+}
 
 /// All that HTTP/2 allows. The streams of many clients share a connection, and with a smaller window
 /// a few readers that stopped would hold up all others.
@@ -68,6 +86,9 @@ const MIN_CANCELLED_CALLS: usize = 100;
 /// A connection that has shown to be one: the backend answered a ping on it.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
+    /// That of its answers.
+    pub(super) window: Window,
+    /// Those of its requests.
     pub(super) windows: Arc<Windows>,
     pub(super) open_calls: AtomicUsize,
     /// Calls that were cancelled a short while ago, before their answer began.
@@ -81,10 +102,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `address`. `room` is told when there may be room for calls again.
+    /// Connects to `address`; its answers have such a `window`. `room` is told when there may be room for
+    /// calls again.
     pub(super) async fn open(
         target: &Target,
         address: &Address,
+        window: Window,
         room: Arc<Notify>,
     ) -> Result<Self, Fault> {
         match (address, &target.tls) {
@@ -93,17 +116,18 @@ impl Connection {
                 let stream = prepare(stream).map_err(|error| Fault::Connect(Arc::new(error)))?;
                 match tls {
                     Some(tls) => {
-                        let spoken =
-                            async { Self::begin(target, tls.connect(stream).await?, room).await };
+                        let spoken = async {
+                            Self::begin(target, tls.connect(stream).await?, window, room).await
+                        };
                         spoken_in_time(target, spoken).await
                     }
-                    None => spoken_in_time(target, Self::begin(target, stream, room)).await,
+                    None => spoken_in_time(target, Self::begin(target, stream, window, room)).await,
                 }
             }
             #[cfg(unix)]
             (Address::Unix(path), _) => {
                 let stream = connected(target, tokio::net::UnixStream::connect(path)).await?;
-                spoken_in_time(target, Self::begin(target, stream, room)).await
+                spoken_in_time(target, Self::begin(target, stream, window, room)).await
             }
             #[cfg(not(unix))]
             (Address::Unix(_), _) => {
@@ -115,6 +139,7 @@ impl Connection {
     async fn begin(
         target: &Target,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        window: Window,
         room: Arc<Notify>,
     ) -> Result<Self, Fault> {
         let windows = Windows::new(Arc::clone(&room));
@@ -124,7 +149,7 @@ impl Connection {
             None => Fault::NotHttp2(error.to_string().into()),
         };
         let (sender, mut connection) = Builder::new()
-            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_window_size(u32::try_from(window.bytes()).unwrap_or(u32::MAX))
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .max_header_list_size(MAX_HEADER_LIST_BYTES)
@@ -165,6 +190,7 @@ impl Connection {
         });
         Ok(Self {
             sender,
+            window,
             windows,
             open_calls: AtomicUsize::new(0),
             cancelled_calls: Arc::default(),

@@ -68,6 +68,7 @@ use tower::Service;
 pub use self::{authority::BackendAuthority, url::BackendUrl};
 use self::{
     call::Failure,
+    connection::Window,
     forwarded::Client,
     headers::Head,
     metrics::PoolCollector,
@@ -81,7 +82,9 @@ use self::{
 use crate::{
     certificates::TlsError,
     config::BackendConfig,
+    places::{self, Bound},
     proxies::{TrustedProxies, sender},
+    quota::Quota,
     readiness::Readiness,
     rpc::methods::KnownMethods,
 };
@@ -104,6 +107,7 @@ pub struct Backend {
     trusted_proxies: TrustedProxies,
     readiness: Readiness,
     via: Arc<Via>,
+    quota: Quota,
     /// Looks at the certificates again.
     _renewing: Option<Arc<AbortOnDropHandle<()>>>,
 }
@@ -111,14 +115,17 @@ pub struct Backend {
 impl Backend {
     /// Begins to connect to the backends of `config`, to tell `readiness` of their health and `methods`
     /// of what they say of their methods. None of them needs to be there yet. Certificates are looked at
-    /// again every `reload_interval`, and on SIGHUP.
+    /// again every `reload_interval`, and on SIGHUP. `quota` bounds how many bytes of messages are held, and
+    /// so how many answers may come far ahead of their readers.
     pub async fn start(
         config: &BackendConfig,
         reload_interval: Duration,
         readiness: Readiness,
         methods: KnownMethods,
+        quota: Quota,
     ) -> Result<Self, BackendError> {
-        Self::start_with(config, Resolver::system(), reload_interval, readiness, methods).await
+        let resolver = Resolver::system();
+        Self::start_with(config, resolver, reload_interval, readiness, methods, quota).await
     }
 
     async fn start_with(
@@ -127,6 +134,7 @@ impl Backend {
         reload_interval: Duration,
         readiness: Readiness,
         methods: KnownMethods,
+        quota: Quota,
     ) -> Result<Self, BackendError> {
         let urls = config.urls();
         let certificates = if urls.iter().any(BackendUrl::is_tls) {
@@ -156,12 +164,18 @@ impl Backend {
             reflection: config.backend_reflection,
         };
         let connect_timeout = config.backend_connect_timeout;
-        let pool = Pool::start(targets, watching, connect_timeout, readiness.clone(), methods);
+        let Bound { total, per_address } = quota.bound();
+        let windows = |bytes: usize| bytes / Window::Large.bytes();
+        let windows = Bound { total: windows(total), per_address: windows(per_address) };
+        let windows = places::Pool::new("answers with a large window", windows);
+        let pool =
+            Pool::start(targets, watching, windows, connect_timeout, readiness.clone(), methods);
         let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let renewing = certificates.map(|certificates| {
             Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
         });
-        Ok(Self { pool: Arc::new(pool), trusted_proxies, readiness, via, _renewing: renewing })
+        let pool = Arc::new(pool);
+        Ok(Self { pool, trusted_proxies, readiness, via, quota, _renewing: renewing })
     }
 
     /// What there is to count, for a registry.
@@ -180,11 +194,11 @@ impl Backend {
         let address = sender(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client, &self.via)?;
-        let mut body = RequestBody::new(body);
+        let mut body = RequestBody::new(body, Some(self.quota.holding(address)));
 
         let mut failed_at = None;
         loop {
-            let lease = self.pool.lease(failed_at.as_ref()).await?.of(address);
+            let lease = self.pool.lease(address, failed_at.as_ref()).await?;
             let peer = Arc::clone(&lease.peer);
             peer.counts.calls.add_one();
             let is_retry = failed_at.is_some();

@@ -43,16 +43,16 @@ impl Service<Request<Body>> for OwnCall {
             let peer = Arc::clone(&lease.peer);
             let (parts, body) = request.into_parts();
             let head = Head::of_our_own(parts, &peer.target.via).request(&peer.target, true);
-            call::attempt(lease, head, RequestBody::new(body)).await.map_err(
-                |failure| match failure {
+            call::attempt(lease, head, RequestBody::new(body, None)).await.map_err(|failure| {
+                match failure {
                     Failure::Request(status) => status,
                     Failure::Backend(fault, _) => {
                         let mut status = fault.status(&peer);
                         status.set_source(Arc::new(fault));
                         status
                     }
-                },
-            )
+                }
+            })
         })
     }
 }

@@ -1,5 +1,7 @@
 //! One address of a backend: its connections, its open calls, and whether it is up.
 
+mod state;
+
 use std::{
     fmt,
     net::IpAddr,
@@ -9,26 +11,24 @@ use std::{
     },
 };
 
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
 };
 
+use self::state::{Caller, Connecting, MAX_CONNECTIONS, State};
 use super::{
-    address::Address, connection::Connection, fault::Fault, metrics::Counts, target::Target,
+    address::Address,
+    connection::{Connection, Window},
+    fault::Fault,
+    metrics::Counts,
+    target::Target,
 };
 use crate::{
-    places::{Bound, Pool},
+    places::{Bound, Permit, Pool},
     rpc::methods::Methods,
 };
-
-/// Connections to one address that calls may take. Servers allow 100 streams or more on each (RFC 9113
-/// section 6.5.2 advises no less), so that these have room for all calls and streams that we let be open.
-const MAX_CONNECTIONS: usize = 64;
 
 /// What a request is called that fills its part of a window and is not read.
 const UNREAD: &str = "requests that the backend does not read";
@@ -45,6 +45,8 @@ pub(super) struct Peer {
     open_calls: AtomicUsize,
     waiting_calls: AtomicUsize,
     state: Mutex<State>,
+    /// How many answers may have a large window, at all addresses together.
+    large_windows: Arc<Pool>,
     /// How many times it was connected to when there was no connection: perhaps it is another now.
     connects: watch::Sender<u64>,
     /// Told when the state of some peer may have changed.
@@ -57,25 +59,6 @@ pub(super) struct Peer {
     room: Arc<Notify>,
 }
 
-#[derive(Default)]
-struct State {
-    connections: Vec<Arc<Connection>>,
-    /// One more, for calls of our own that find the others full.
-    own_connection: Option<Arc<Connection>>,
-    /// The attempt that everyone waits for who needs a connection.
-    connecting: Option<Connecting>,
-    /// None until it is known.
-    health: Option<Result<(), Fault>>,
-    methods: Arc<Methods>,
-}
-
-/// Who makes a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
-    Client,
-    Ourselves,
-}
-
 /// See [`Peer::standing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
@@ -84,10 +67,13 @@ pub(super) enum Standing {
     Down,
 }
 
-type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
-
 impl Peer {
-    pub(super) fn new(target: Arc<Target>, address: Address, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        target: Arc<Target>,
+        address: Address,
+        large_windows: Arc<Pool>,
+        changed: Arc<Notify>,
+    ) -> Self {
         Self {
             target,
             address,
@@ -95,6 +81,7 @@ impl Peer {
             open_calls: AtomicUsize::new(0),
             waiting_calls: AtomicUsize::new(0),
             state: Mutex::default(),
+            large_windows,
             connects: watch::Sender::default(),
             changed,
             doubted: Notify::new(),
@@ -194,10 +181,14 @@ impl Peer {
         connections.for_each(|connection| connection.suspect());
     }
 
-    /// A place for a client's call, by `until`: on a connection with room, on another one, or, where there
-    /// are as many as there may be, when a call before it gives its place back.
-    pub(super) async fn lease(self: &Arc<Self>, until: Instant) -> Result<Lease, Fault> {
-        self.place(until, Caller::Client).await
+    /// A place for a call of this client, by `until`: on a connection with room, on another one, or, where
+    /// there are as many as there may be, when a call before it gives its place back.
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        until: Instant,
+        client: Option<IpAddr>,
+    ) -> Result<Lease, Fault> {
+        self.place(until, Caller::Client(client)).await
     }
 
     /// A place for a call of our own, within the connect timeout. Clients that take all places do not
@@ -211,15 +202,29 @@ impl Peer {
         loop {
             // Before anything is looked at, so that no place is missed that is given back meanwhile.
             let room = self.room.notified();
+            let (window, client, permit) = match caller {
+                Caller::Ourselves => (None, None, None),
+                Caller::Client(client) => {
+                    let permit = Permit::take(&self.large_windows, client).ok();
+                    (Some(permit.as_ref().map_or(Window::Small, |_| Window::Large)), client, permit)
+                }
+            };
             let connecting = {
                 let mut state = self.state();
                 state.forget_ended();
-                if let Some(connection) = state.place(caller) {
-                    return Ok(Lease::new(self, connection));
+                if let Some(connection) = state.place(caller, window) {
+                    return Ok(Lease::new(self, connection, client, permit));
                 }
                 let may_connect = may_connect || state.open_connections().next().is_none();
-                (may_connect && state.may_connect(caller))
-                    .then(|| state.connecting.get_or_insert_with(|| self.connect(caller)).clone())
+                if may_connect && state.may_connect(caller) {
+                    let connect = || self.connect(caller, window.unwrap_or(Window::Large));
+                    Some(state.connecting.get_or_insert_with(connect).clone())
+                } else if let Some(connection) = state.place(caller, Some(Window::Small)) {
+                    // Better than to wait.
+                    return Ok(Lease::new(self, connection, client, None));
+                } else {
+                    None
+                }
             };
             let Some(connecting) = connecting else {
                 let _waiting = Waiting::new(&self.waiting_calls);
@@ -252,11 +257,11 @@ impl Peer {
     }
 
     /// Connects in a task of its own: whoever asked for it may leave, and others wait for it too.
-    fn connect(self: &Arc<Self>, caller: Caller) -> Connecting {
+    fn connect(self: &Arc<Self>, caller: Caller, window: Window) -> Connecting {
         let peer = Arc::clone(self);
         let task = tokio::spawn(async move {
             let room = Arc::clone(&peer.room);
-            let opened = Connection::open(&peer.target, &peer.address, room).await;
+            let opened = Connection::open(&peer.target, &peer.address, window, room).await;
             let mut state = peer.state();
             state.connecting = None;
             match opened {
@@ -266,7 +271,7 @@ impl Peer {
                     }
                     let connection = Arc::new(connection);
                     match caller {
-                        Caller::Ourselves if !state.may_connect(Caller::Client) => {
+                        Caller::Ourselves if !state.may_connect(Caller::Client(None)) => {
                             state.own_connection = Some(connection);
                         }
                         _ => state.connections.push(connection),
@@ -287,44 +292,6 @@ impl Peer {
         });
         let stopped = |_| Err(Fault::Lost("the server stops".into()));
         task.map(move |connected| connected.unwrap_or_else(stopped)).boxed().shared()
-    }
-}
-
-impl State {
-    fn forget_ended(&mut self) {
-        self.connections.retain(|connection| connection.ended().is_none());
-        self.own_connection.take_if(|connection| !connection.is_open());
-    }
-
-    /// Those that clients' calls may be made on.
-    fn open_connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
-        self.connections.iter().filter(|connection| connection.is_open())
-    }
-
-    /// The connection with the fewest calls that takes one more.
-    fn place(&self, caller: Caller) -> Option<Arc<Connection>> {
-        let open = self.open_connections().filter(|connection| connection.has_room());
-        let roomiest = open.min_by_key(|connection| connection.open_calls());
-        let own = || {
-            let own = self.own_connection.as_ref();
-            own.filter(|connection| caller == Caller::Ourselves && connection.has_room())
-        };
-        roomiest.or_else(own).cloned()
-    }
-
-    /// Whether one more connection may help. A server that allows no streams at all, as some do while they
-    /// are overloaded, is not asked for more connections.
-    fn may_connect(&self, caller: Caller) -> bool {
-        let is_allowed_none = self.open_connections().any(|connection| connection.allows_none());
-        let has_own = self.own_connection.is_some();
-        !is_allowed_none
-            && (self.open_connections().count() < MAX_CONNECTIONS
-                || caller == Caller::Ourselves && !has_own)
-    }
-
-    /// Whether a call would find a place without waiting for one.
-    fn has_room(&self) -> bool {
-        self.place(Caller::Client).is_some() || self.may_connect(Caller::Client)
     }
 }
 
@@ -369,19 +336,20 @@ pub(super) struct Lease {
     pub(super) connection: Arc<Connection>,
     /// Whose call it is, where that is known and not our own.
     pub(super) client: Option<IpAddr>,
+    /// For an answer of which much may come ahead of its reader.
+    _large_window: Option<Permit>,
 }
 
 impl Lease {
-    /// For this client.
-    pub(super) fn of(mut self, client: Option<IpAddr>) -> Self {
-        self.client = client;
-        self
-    }
-
-    fn new(peer: &Arc<Peer>, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(
+        peer: &Arc<Peer>,
+        connection: Arc<Connection>,
+        client: Option<IpAddr>,
+        large_window: Option<Permit>,
+    ) -> Self {
         peer.open_calls.fetch_add(1, Ordering::Relaxed);
         connection.open_calls.fetch_add(1, Ordering::Relaxed);
-        Self { peer: Arc::clone(peer), connection, client: None }
+        Self { peer: Arc::clone(peer), connection, client, _large_window: large_window }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -22,14 +23,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::{
-    address::Address,
-    fault::Fault,
-    health,
-    peer::{Lease, Peer},
-    reflection,
-    target::Target,
+    address::Address, fault::Fault, health, peer::Lease, peer::Peer, reflection, target::Target,
 };
-use crate::{readiness::Readiness, rpc::methods::KnownMethods};
+use crate::{places, readiness::Readiness, rpc::methods::KnownMethods};
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
@@ -70,6 +66,7 @@ impl Pool {
     pub(super) fn start(
         targets: Vec<Arc<Target>>,
         watching: Watching,
+        large_windows: Arc<places::Pool>,
         connect_timeout: Duration,
         readiness: Readiness,
         methods: KnownMethods,
@@ -78,7 +75,15 @@ impl Pool {
         let changed = Arc::new(Notify::new());
         let stale = Arc::new(Notify::new());
         let again = Arc::clone(&stale);
-        let resolving = resolve(targets.clone(), watching, publish, Arc::clone(&changed), again);
+        let new_peer = {
+            let changed = Arc::clone(&changed);
+            move |target: &Arc<Target>, address| {
+                let (target, changed) = (Arc::clone(target), Arc::clone(&changed));
+                Arc::new(Peer::new(target, address, Arc::clone(&large_windows), changed))
+            }
+        };
+        let resolving =
+            resolve(targets.clone(), watching, new_peer, publish, Arc::clone(&changed), again);
         let telling = tell(known.clone(), changed, readiness, methods);
         let tasks = [resolving.boxed(), telling.boxed()];
         let tasks = tasks.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
@@ -96,9 +101,13 @@ impl Pool {
         self.known.clone()
     }
 
-    /// A place for one call at an address other than `not`, unless there is no other. Tries what is up
+    /// A place for one call of this client at an address other than `not`, unless there is no other. Tries what is up
     /// first and then what is down, one after the other within the connect timeout.
-    pub(super) async fn lease(&self, not: Option<&Arc<Peer>>) -> Result<Lease, Status> {
+    pub(super) async fn lease(
+        &self,
+        client: Option<IpAddr>,
+        not: Option<&Arc<Peer>>,
+    ) -> Result<Lease, Status> {
         let deadline = Instant::now() + self.connect_timeout;
         let known = self.known_by(deadline).await;
         let order = self.order(&known.peers, not);
@@ -109,7 +118,7 @@ impl Pool {
             let now = Instant::now();
             let is_last = index + 1 == order.len();
             let until = if is_last { deadline } else { now + (deadline - now) / 2 };
-            match peer.lease(until).await {
+            match peer.lease(until, client).await {
                 Ok(lease) => return Ok(lease),
                 Err(fault) => {
                     if !fault.is_sign_of_life() {
@@ -158,6 +167,7 @@ impl Pool {
 async fn resolve(
     targets: Vec<Arc<Target>>,
     watching: Watching,
+    new_peer: impl Fn(&Arc<Target>, Address) -> Arc<Peer>,
     publish: watch::Sender<Known>,
     changed: Arc<Notify>,
     stale: Arc<Notify>,
@@ -174,8 +184,7 @@ async fn resolve(
                     watched.retain(|address, _| addresses.contains(address));
                     for address in addresses {
                         watched.entry(address.clone()).or_insert_with(|| {
-                            let peer = Peer::new(Arc::clone(target), address, Arc::clone(&changed));
-                            let peer = Arc::new(peer);
+                            let peer = new_peer(target, address);
                             let watch = watch_over(Arc::clone(&peer), watching);
                             (peer, AbortOnDropHandle::new(tokio::spawn(watch)))
                         });

@@ -16,15 +16,27 @@ use http_body::Body as _;
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
-use super::windows::{LongRequest, Windows};
-use crate::places::{Permit, Pool};
+use super::windows::{CountedRequest, Windows};
+use crate::{
+    places::{Permit, Pool, client},
+    quota::Holding,
+};
 
-/// How much of a body is remembered. The bytes are shared with what is sent, never copied.
+/// How much of a body is remembered, if there is room for it. The bytes are shared with what is sent, never
+/// copied.
 const REPLAY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// So much of a body is sent without asking whether it may fill that much of the backend's window: most
 /// bodies are shorter.
 const SHORT_REQUEST_BYTES: usize = 16 * 1024;
+
+/// How much h2 is given of a body at once, in bytes: no more than the stream's window has left for a request
+/// that may be sent on (see [`CountedRequest::poll_room`]), or the rest would wait in h2, and count, for as
+/// long as the backend does not read. Also the largest frame that every server takes.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// So little of a window need not be counted, if it is all of a request: most are no longer.
+const LITTLE_BYTES: usize = 1024;
 
 /// How long a backend may leave a request unread before it counts as one that is not read at all.
 const UNREAD_PAUSE: Duration = Duration::from_secs(2);
@@ -37,11 +49,14 @@ pub(super) struct RequestBody {
     seen_bytes: usize,
     /// How many of those were read since the last rewinding.
     read: usize,
+    /// Their room; None for calls of our own, which are short.
+    holding: Option<Holding>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Body) -> Self {
-        Self { inner, seen: Some(Vec::new()), seen_bytes: 0, read: 0 }
+    /// What is remembered takes room in `holding`.
+    pub(super) fn new(inner: Body, holding: Option<Holding>) -> Self {
+        Self { inner, seen: Some(Vec::new()), seen_bytes: 0, read: 0, holding }
     }
 
     /// Begins again from the beginning; false if that cannot be done any more.
@@ -53,9 +68,12 @@ impl RequestBody {
     /// Remembers nothing any more.
     pub(super) fn forget(&mut self) {
         if self.read == self.seen.as_ref().map_or(0, Vec::len) {
-            self.seen = None;
-            self.read = 0;
+            self.remember_nothing();
         }
+    }
+
+    fn remember_nothing(&mut self) {
+        (self.seen, self.read, self.holding) = (None, 0, None);
     }
 
     /// The next piece, if it is there already: then it goes out in one write with the head.
@@ -97,12 +115,14 @@ impl RequestBody {
             return;
         };
         self.seen_bytes += piece.len();
-        if self.seen_bytes > REPLAY_LIMIT_BYTES {
-            self.seen = None;
-            self.read = 0;
-        } else {
+        let holding = self.holding.as_mut();
+        let has_room = self.seen_bytes <= REPLAY_LIMIT_BYTES
+            && holding.is_none_or(|holding| holding.try_hold(self.seen_bytes).is_ok());
+        if has_room {
             seen.push(piece.clone());
             self.read += 1;
+        } else {
+            self.remember_nothing();
         }
     }
 }
@@ -110,13 +130,12 @@ impl RequestBody {
 /// Sends a body on a stream, as fast as the backend takes it.
 pub(super) struct Sending {
     body: RequestBody,
-    /// Read ahead of the stream's beginning.
-    first: Option<Bytes>,
+    /// Read, and to be sent before the rest.
+    next: Option<Bytes>,
     stream: SendStream<Bytes>,
-    windows: Arc<Windows>,
     sent_bytes: usize,
-    /// Once it is one.
-    long: Option<LongRequest>,
+    /// None for all of a body that is little.
+    counted: Option<Arc<CountedRequest>>,
     /// While the backend does not read it.
     unread: Option<Unread>,
     /// Where such requests are counted, and for whom.
@@ -154,36 +173,32 @@ impl Sending {
         first: Option<Bytes>,
         body: RequestBody,
         stream: SendStream<Bytes>,
-        windows: Arc<Windows>,
+        windows: &Arc<Windows>,
         places: (Arc<Pool>, Option<IpAddr>),
     ) -> Self {
-        Self { body, first, stream, windows, sent_bytes: 0, long: None, unread: None, places }
+        let is_little = first.as_ref().is_none_or(|first| first.len() <= LITTLE_BYTES);
+        let counted = (!is_little || !body.is_end_stream())
+            .then(|| Arc::new(windows.count(stream.stream_id().as_u32(), places.1.map(client))));
+        Self { body, next: first, stream, sent_bytes: 0, counted, unread: None, places }
+    }
+
+    /// What counts its bytes, to be kept until the call is over.
+    pub(super) fn counted(&self) -> Option<Arc<CountedRequest>> {
+        self.counted.clone()
     }
 
     /// Waits until the window that all share has a part for this request; an Err ends it.
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        let Some(long) = &self.long else {
+        let Some(counted) = &self.counted else {
             return Poll::Ready(Ok(()));
         };
-        if long.poll_room(cx).is_ready() {
+        let is_long = self.sent_bytes >= SHORT_REQUEST_BYTES;
+        if counted.poll_room(is_long, cx).is_ready() {
             self.unread = None;
             return Poll::Ready(Ok(()));
         }
         let waiting = || Unread::Waiting(Box::pin(sleep(UNREAD_PAUSE)));
         self.unread.get_or_insert_with(waiting).poll(&self.places, cx).map(Err)
-    }
-
-    /// So much more is on its way.
-    fn sent(&mut self, bytes: usize) {
-        self.sent_bytes = self.sent_bytes.saturating_add(bytes);
-        match &self.long {
-            Some(long) => long.sent(bytes),
-            None if self.sent_bytes >= SHORT_REQUEST_BYTES => {
-                let stream = self.stream.stream_id().as_u32();
-                self.long = Some(self.windows.long_request(stream));
-            }
-            None => {}
-        }
     }
 
     /// The request is the client's no more: the backend need not wait for the rest.
@@ -209,21 +224,27 @@ impl Sending {
             if let Err(status) = ready!(self.poll_window(cx)) {
                 return self.cancel(status);
             }
-            let piece = match self.first.take() {
+            let piece = match self.next.take() {
                 Some(piece) => Some(Ok(piece)),
                 None => ready!(self.body.poll_piece(cx)),
             };
             let (piece, is_last) = match piece {
+                Some(Ok(mut piece)) if piece.len() > PIECE_BYTES => {
+                    self.next = Some(piece.split_off(PIECE_BYTES));
+                    (piece, false)
+                }
                 Some(Ok(piece)) => (piece, self.body.is_end_stream()),
                 Some(Err(fault)) => return self.cancel(fault),
                 None => (Bytes::new(), true),
             };
-            let bytes = piece.len();
+            self.sent_bytes = self.sent_bytes.saturating_add(piece.len());
+            if let Some(counted) = &self.counted {
+                counted.queue(piece.len());
+            }
             // An Err says that the stream is over, which its answer tells better.
             if self.stream.send_data(piece, is_last).is_err() || is_last {
                 return Poll::Ready(Ok(()));
             }
-            self.sent(bytes);
         }
     }
 

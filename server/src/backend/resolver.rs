@@ -55,6 +55,7 @@ mod tests {
     use crate::{
         backend::Backend,
         config::{BackendConfig, ServeConfig},
+        quota::Quota,
         readiness::Readiness,
         rpc::methods::KnownMethods,
     };
@@ -111,7 +112,8 @@ mod tests {
         let resolver = Resolver::of(move || record.look_up());
         let day = Duration::from_hours(24);
         let (readiness, methods) = (Readiness::default(), KnownMethods::default());
-        Backend::start_with(&config, resolver, day, readiness, methods).await.unwrap()
+        let quota = Quota::new(ServeConfig::default().held_bound()).unwrap();
+        Backend::start_with(&config, resolver, day, readiness, methods, quota).await.unwrap()
     }
 
     /// How a call ends.

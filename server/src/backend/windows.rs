@@ -1,13 +1,16 @@
 //! How much may be on its way to a backend: RFC 9113 section 5.2. Streams of many clients share the window
 //! of a connection, and with many servers (Go's `net/http`, tonic) it is no larger than that of one stream:
 //! a handler that reads nothing of a long request would hold up everybody. So a long request may fill a
-//! part of it only, and a connection whose window runs low takes no new calls.
+//! part of it only, so may the requests of one client together, and a connection whose window runs low takes
+//! no new calls.
 //!
-//! h2 keeps the windows to itself. They are read along from the frames that pass.
+//! h2 keeps the windows to itself. They are read along from the frames that pass. What h2 was given and has
+//! not sent yet counts as sent: many requests may begin before the first byte of them leaves.
 
 use std::{
     collections::HashMap,
     io::{self, IoSlice},
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -44,17 +47,25 @@ pub(super) struct Windows {
     /// What a stream begins with.
     stream: AtomicI64,
     max_streams: AtomicUsize,
-    /// Requests that are long.
-    long: Mutex<HashMap<u32, Arc<Unread>>>,
+    /// What h2 has of `requests` and has not sent yet, in bytes.
+    queued: AtomicI64,
+    /// By their streams.
+    requests: Mutex<HashMap<u32, Arc<Account>>>,
+    /// What is unread of each client's, in bytes.
+    clients: Mutex<HashMap<IpAddr, Arc<AtomicI64>>>,
     /// Told when the connection may have room for calls again.
     room: Arc<Notify>,
 }
 
-/// What was sent of a long request, in bytes, without what the backend said it may be sent anew. Below zero
-/// where a backend allows more than it has read, as grpcio does.
-#[derive(Default)]
-struct Unread {
-    bytes: AtomicI64,
+/// The bytes of one request.
+struct Account {
+    /// What h2 has and has not sent yet.
+    queued: AtomicI64,
+    /// What h2 was given, without what the backend said it may be sent anew. Below zero where a backend
+    /// allows more than it has read, as grpcio does.
+    unread: AtomicI64,
+    /// The same of all requests of its client.
+    unread_of_client: Arc<AtomicI64>,
     waiting: AtomicWaker,
 }
 
@@ -65,7 +76,9 @@ impl Windows {
             size: AtomicI64::new(INITIAL_WINDOW_BYTES),
             stream: AtomicI64::new(INITIAL_WINDOW_BYTES),
             max_streams: AtomicUsize::new(usize::MAX),
-            long: Mutex::default(),
+            queued: AtomicI64::new(0),
+            requests: Mutex::default(),
+            clients: Mutex::default(),
             room,
         })
     }
@@ -78,7 +91,12 @@ impl Windows {
     /// Whether a new call finds something of the window. Servers say that they have read when they have
     /// read half of it, so half is what may be missing of a window that nobody uses.
     pub(super) fn has_room(&self) -> bool {
-        self.free.load(Ordering::Relaxed) >= self.shared() / 8 * 3
+        self.unused() >= self.shared() / 8 * 3
+    }
+
+    /// What will be free when h2 has sent what it has.
+    fn unused(&self) -> i64 {
+        self.free.load(Ordering::Relaxed) - self.queued.load(Ordering::Relaxed)
     }
 
     /// As much of the window as others may want to find free.
@@ -86,21 +104,43 @@ impl Windows {
         self.size.load(Ordering::Relaxed).min(ENOUGH_BYTES)
     }
 
-    /// The request of this stream turns out to be long.
-    pub(super) fn long_request(self: &Arc<Self>, stream: u32) -> LongRequest {
-        let unread = Arc::new(Unread::default());
-        self.long().insert(stream, Arc::clone(&unread));
-        LongRequest { windows: Arc::clone(self), stream, unread }
+    /// Counts the request of this stream, of which h2 was given nothing yet. Requests of clients whose address
+    /// is not known are each a client's of its own.
+    pub(super) fn count(self: &Arc<Self>, stream: u32, client: Option<IpAddr>) -> CountedRequest {
+        let unread_of_client = match client {
+            Some(client) => Arc::clone(self.clients().entry(client).or_default()),
+            None => Arc::default(),
+        };
+        let account = Arc::new(Account {
+            queued: AtomicI64::new(0),
+            unread: AtomicI64::new(0),
+            unread_of_client,
+            waiting: AtomicWaker::new(),
+        });
+        self.requests().insert(stream, Arc::clone(&account));
+        CountedRequest { windows: Arc::clone(self), stream, client, account }
     }
 
-    fn long(&self) -> MutexGuard<'_, HashMap<u32, Arc<Unread>>> {
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<AtomicI64>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, HashMap<u32, Arc<Account>>> {
         // Nothing panics while it is locked.
-        self.long.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sent(&self, frame: Frame<'_>) {
-        if frame.kind == kind::DATA {
-            self.free.fetch_sub(bytes(frame.payload_bytes), Ordering::Relaxed);
+        if frame.kind != kind::DATA {
+            return;
+        }
+        let sent = bytes(frame.payload_bytes);
+        self.free.fetch_sub(sent, Ordering::Relaxed);
+        if self.queued.load(Ordering::Relaxed) > 0
+            && let Some(account) = self.requests().get(&frame.stream)
+        {
+            account.queued.fetch_sub(sent, Ordering::Relaxed);
+            self.queued.fetch_sub(sent, Ordering::Relaxed);
         }
     }
 
@@ -113,9 +153,14 @@ impl Windows {
                 let amount = i64::from(u32::from_be_bytes(*amount) & !(1 << 31));
                 if frame.stream == 0 {
                     self.grew(amount);
-                } else if let Some(unread) = self.long().get(&frame.stream) {
-                    unread.bytes.fetch_sub(amount, Ordering::Relaxed);
-                    unread.waiting.wake();
+                } else if let Some(account) = self.requests().get(&frame.stream) {
+                    account.unread.fetch_sub(amount, Ordering::Relaxed);
+                    account.unread_of_client.fetch_sub(amount, Ordering::Relaxed);
+                    account.waiting.wake();
+                }
+                // Other requests of the client may wait for it.
+                if !self.has_room() {
+                    self.wake_requests();
                 }
             }
             kind::SETTINGS if frame.flags & ACK == 0 => {
@@ -145,45 +190,82 @@ impl Windows {
         if !had_room {
             self.room.notify_waiters();
         }
-        self.long().values().for_each(|unread| unread.waiting.wake());
+        self.wake_requests();
+    }
+
+    fn wake_requests(&self) {
+        self.requests().values().for_each(|account| account.waiting.wake());
     }
 }
 
-/// A long request, until this is dropped.
-pub(super) struct LongRequest {
+/// A request that is counted until this is dropped: at the end of its call, when h2 has sent all of it or
+/// has given it up.
+pub(super) struct CountedRequest {
     windows: Arc<Windows>,
     stream: u32,
-    unread: Arc<Unread>,
+    client: Option<IpAddr>,
+    account: Arc<Account>,
 }
 
-impl LongRequest {
+impl CountedRequest {
     /// Ready when more of it may be sent.
     ///
     /// A server says that it has read when half of a stream's window was read, .NET's when it was a byte
-    /// more; so it must be allowed that much. The last quarter of the connection's window, or 256 KiB, is
-    /// for others.
-    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+    /// more; so a request that is long must be allowed that much. The last quarter of the connection's
+    /// window, or of 1 MiB, is for requests that are not. Of these one client may use no more when it has
+    /// half of the window and less is left than a connection needs for new calls.
+    pub(super) fn poll_room(&self, is_long: bool, cx: &Context<'_>) -> Poll<()> {
         // Before anything is looked at, so that no change is missed.
-        self.unread.waiting.register(cx.waker());
-        let Windows { free, size, stream, .. } = &*self.windows;
+        self.account.waiting.register(cx.waker());
+        let Windows { size, stream, .. } = &*self.windows;
         let part = (size.load(Ordering::Relaxed) / 4).max(stream.load(Ordering::Relaxed) / 2 + 1);
-        let has_part = self.unread.bytes.load(Ordering::Relaxed) < part;
-        if has_part && free.load(Ordering::Relaxed) >= self.windows.shared() / 4 {
+        let shared = self.windows.shared();
+        let leaves_some = || {
+            self.account.unread.load(Ordering::Relaxed) < part
+                && self.windows.unused() >= shared / 4
+        };
+        let of_client = self.account.unread_of_client.load(Ordering::Relaxed);
+        let client_leaves_some = of_client < shared / 2 || self.windows.has_room();
+        if client_leaves_some && (!is_long || leaves_some()) {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
     }
 
-    /// So much more of it was sent.
-    pub(super) fn sent(&self, amount: usize) {
-        self.unread.bytes.fetch_add(bytes(amount), Ordering::Relaxed);
+    /// h2 is about to be given so much more of it.
+    pub(super) fn queue(&self, amount: usize) {
+        let amount = bytes(amount);
+        self.account.unread.fetch_add(amount, Ordering::Relaxed);
+        self.account.unread_of_client.fetch_add(amount, Ordering::Relaxed);
+        self.account.queued.fetch_add(amount, Ordering::Relaxed);
+        self.windows.queued.fetch_add(amount, Ordering::Relaxed);
     }
 }
 
-impl Drop for LongRequest {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
-        self.windows.long().remove(&self.stream);
+        let windows = &self.windows;
+        let had_room = windows.has_room();
+        let mut requests = windows.requests();
+        requests.remove(&self.stream);
+        // Behind the lock: no frame of it is counted any more.
+        let unsent = self.account.queued.load(Ordering::Relaxed);
+        windows.queued.fetch_sub(unsent, Ordering::Relaxed);
+        let unread = self.account.unread.load(Ordering::Relaxed);
+        self.account.unread_of_client.fetch_sub(unread, Ordering::Relaxed);
+        drop(requests);
+        if let Some(client) = self.client {
+            let mut clients = windows.clients();
+            // The map's, the account's: nobody else counts there.
+            if clients.get(&client).is_some_and(|unread| Arc::strong_count(unread) == 2) {
+                clients.remove(&client);
+            }
+        }
+        if !had_room {
+            windows.wake_requests();
+            windows.room.notify_waiters();
+        }
     }
 }
 
@@ -260,3 +342,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

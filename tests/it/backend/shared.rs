@@ -124,6 +124,10 @@ async fn a_request_that_a_go_backend_does_not_read_holds_up_nobody_else() {
     for (answer, _) in &mut hog.calls[1..] {
         patiently("a head for each", answer).await.unwrap();
     }
+    for round in 10..20_u8 {
+        asks.send(Ask { payload: vec![round; 10_000], ..Ask::default() }).await.unwrap();
+        patiently("more of the conversation", answers.message()).await.unwrap().unwrap();
+    }
     answers_everybody(&front, 3_000_000).await;
     let metrics = Metrics::read(front.admin_address()).await;
     assert_eq!(metrics.sum("runnel_backend_down_total", &[]), 0);
