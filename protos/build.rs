@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
-        // Transports are chosen by whoever uses the client, not here: the page has none of tonic's.
+        // The user of the client chooses its transport: the page has none of tonic's.
         .build_transport(false)
         .compile_fds(descriptors)?;
     Ok(())

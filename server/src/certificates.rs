@@ -201,7 +201,7 @@ pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'stat
     let path = path.to_owned();
     let key = match PrivateKeyDer::from_pem_slice(pem) {
         Ok(key) => key,
-        // It is no key for whoever has not the password.
+        // Without its password it cannot be used.
         Err(pem::Error::NoItemsFound) if is_encrypted(pem) => {
             return Err(TlsError::Encrypted(path));
         }

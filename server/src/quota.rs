@@ -255,7 +255,7 @@ impl Holding {
         }
     }
 
-    /// The same as [`Self::poll_hold`], for whoever can await it.
+    /// [`Self::poll_hold`] as a future.
     pub(crate) async fn hold(&mut self, message_bytes: usize) -> Result<(), Full> {
         poll_fn(|cx| self.poll_hold(cx, message_bytes)).await
     }
@@ -276,7 +276,7 @@ impl Full {
     }
 }
 
-/// What may be held at most, in all and for one address, if an operator says so; where nobody says it, 256 MiB
+/// What may be held at most, in all and for one address, if an operator says so; else 256 MiB
 /// in all, or half of what a container with less memory may have, and a quarter of it for one address. Four
 /// messages of the largest size always fit then, and two of one address.
 pub(crate) fn bound(

@@ -1,5 +1,5 @@
-//! Whether new calls should be sent here. Whoever knows a reason against it holds a [`Readiness`] and
-//! says so; the admin port tells whoever asks.
+//! Whether new calls should be sent here. Code that knows a reason against it holds a [`Readiness`]
+//! and says so; the admin port tells probes.
 
 use std::sync::Arc;
 

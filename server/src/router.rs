@@ -76,8 +76,8 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// Whether a path ends like that of a method whose service is in a package: `/shop.v1.Catalogue/Get`. A
-/// place in the page has no such name, and whoever GETs a method, to look whether it is there, must not
-/// get the page.
+/// place in the page has no such name, and a person who GETs a method, to see whether it is there, must
+/// not get the page.
 fn names_a_method(path: &str) -> bool {
     let is_identifier = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -29,7 +29,7 @@ pub struct Services {
     descriptors: Vec<&'static [u8]>,
 }
 
-/// A descriptor set that is none.
+/// An invalid descriptor set.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
     /// It does not decode.
@@ -96,7 +96,7 @@ impl Services {
         Ok(Methods::from_descriptors(&self.descriptors)?)
     }
 
-    /// Whoever answers a call to any of them.
+    /// One service that passes each call to the service it is for.
     pub(crate) fn into_dispatch(self) -> Dispatch {
         Dispatch(Arc::new(self.by_name))
     }

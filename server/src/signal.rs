@@ -8,8 +8,8 @@ use crate::telemetry;
 /// Resolves at the first SIGTERM or SIGINT (Ctrl-C elsewhere than on Unix). From then on the next one
 /// ends the process with exit code 1, whatever it is doing.
 ///
-/// Until then SIGHUP, SIGUSR1 and SIGUSR2 do nothing but a line in the log; whoever has files to look at
-/// listens for SIGHUP itself. SIGQUIT still ends the process: who sends it wants that.
+/// Until then SIGHUP, SIGUSR1 and SIGUSR2 do nothing but write a line to the log; code that has files to read
+/// again listens for SIGHUP itself. SIGQUIT still ends the process: who sends it wants that.
 ///
 /// The handlers are installed when this is called, not when the future is first polled, so that no
 /// signal is missed.

@@ -1,8 +1,8 @@
 //! Logs: to standard error, as text or JSON, filtered by `RUST_LOG`.
 //!
-//! Nobody who logs waits for whoever reads the logs: lines go through a bounded queue to a thread that
+//! A call that logs never waits for the reader of the logs: lines go through a bounded queue to a thread that
 //! writes many at a time. When the reader is too slow for too long, lines are dropped, and counted.
-//! [`finish`] writes what is queued; whoever ends the process calls it.
+//! [`finish`] writes what is queued; it is called before the process ends.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Stderr, Write},
@@ -22,8 +22,8 @@ const QUEUE_LINES: usize = 16 * 1024;
 /// How much is written at a time, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// How long the thread rests after it has written all there was. Meanwhile nobody has to wake it, which
-/// costs whoever logs more than the line itself.
+/// How long the thread rests after it has written all there was. Meanwhile it needs no waking, which
+/// costs a call more than the line itself.
 const REST: Duration = Duration::from_millis(10);
 
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);

@@ -1,5 +1,5 @@
-//! Whom we trust in TLS: whoever has a certificate that comes from those in a file, and whoever has one that
-//! is in the file itself. `openssl req -x509` makes a certificate which is an authority's and a server's own
+//! Which peers are trusted in TLS: those with a certificate that comes from one in a file, and those with one
+//! that is in the file itself. `openssl req -x509` makes a certificate which is an authority's and a server's own
 //! at once; every other gRPC client takes it when it is told to trust it, and rustls does not.
 
 use std::sync::Arc;

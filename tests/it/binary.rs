@@ -103,7 +103,7 @@ async fn healthcheck_tells_a_live_server_from_a_dead_one() {
     assert!(String::from_utf8_lossy(&dead.stderr).contains("cannot reach"), "{dead:?}");
 }
 
-/// Whoever writes `NAME=` has given nothing. The names are those that `--help` tells.
+/// `NAME=` gives nothing. The names are those that `--help` tells.
 #[tokio::test]
 async fn no_variable_that_is_set_to_nothing_keeps_it_from_starting() {
     let help = patiently("help", binary::command().arg("--help").output()).await.unwrap();

@@ -149,7 +149,7 @@ async fn six_tabs_with_paused_streams_leave_the_seventh_its_connection() {
     .await;
 }
 
-/// Whoever cuts a connection that nothing moves on: a proxy, a server's limit, a sleeping laptop.
+/// Many cut a connection that nothing moves on: a proxy, a server's limit, a sleeping laptop.
 #[tokio::test]
 async fn a_connection_that_dies_during_a_pause_is_resumed_after_it() {
     const LENGTH: u32 = 1_000_000;

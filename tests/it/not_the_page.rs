@@ -1,5 +1,5 @@
-//! What is asked for on the public port and is not there: whoever asks must not get the page, which would
-//! tell a probe, a browser or a client that all is well.
+//! Requests on the public port for what is not there: they must not get the page, which would tell a probe, a
+//! browser or a client that all is well.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};

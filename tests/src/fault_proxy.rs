@@ -135,7 +135,7 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
-    /// The same, for whoever speaks to this server through it.
+    /// The URL at which clients reach this server through the proxy.
     pub fn url_of(&self, server: &Binary) -> String {
         format!("{}://{}", server.scheme(), self.address)
     }

@@ -45,7 +45,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate for whoever is reached on loopback, as good for a client as for a server.
+    /// A certificate for names and addresses of loopback, as good for a client as for a server.
     pub fn issue(&self) -> Identity {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let params = CertificateParams::new(names).expect("names");

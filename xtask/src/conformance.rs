@@ -219,7 +219,7 @@ impl Suite {
         let tally = tally.context("the suite ended without saying how many cases passed")?;
         println!("conformance: {} cases passed, {} failed", tally.passed, tally.failed);
         ensure!(status.success() && tally.failed == 0, "not every case passed; see above");
-        // Whoever chooses cases knows how many.
+        // A person who chooses cases knows how many.
         ensure!(
             !self.whole || tally.passed == expected,
             "{expected} cases should have run; if the suite or its configuration changed on \

@@ -83,7 +83,7 @@ const CANCELLED_PAUSE: Duration = Duration::from_secs(5);
 /// That many such calls no backend minds, though it allows fewer streams.
 const MIN_CANCELLED_CALLS: usize = 100;
 
-/// A connection that has shown to be one: the backend answered a ping on it.
+/// A working connection: the backend has answered a ping on it.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
     /// That of its answers.

@@ -75,7 +75,7 @@ pub(super) fn set(
         add(headers, FORWARDED_FOR, never_indexed(ip));
     }
     if let Some(host) = authority {
-        // Quotes and backslashes are in no host name; whoever sends them gets none.
+        // Quotes and backslashes are in no host name.
         if !host.contains(['"', '\\']) {
             element.extend(["host=\"", host, "\";"]);
         }

@@ -1,5 +1,5 @@
-//! What there is to count of each address of each backend. Addresses come and go: whoever reads the
-//! metrics sees those there are, and no call looks anything up.
+//! The metrics of each address of each backend. Addresses come and go: a scrape sees those there are at
+//! the moment, and no call looks anything up.
 
 use std::{
     collections::BTreeMap,

@@ -256,7 +256,7 @@ impl Peer {
         Fault::Full { connections, calls, waited: self.target.connect_timeout }
     }
 
-    /// Connects in a task of its own: whoever asked for it may leave, and others wait for it too.
+    /// Connects in a task of its own: the call that asked for it may end, and others wait for it too.
     fn connect(self: &Arc<Self>, caller: Caller, window: Window) -> Connecting {
         let peer = Arc::clone(self);
         let task = tokio::spawn(async move {

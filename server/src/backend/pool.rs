@@ -101,8 +101,8 @@ impl Pool {
         self.known.clone()
     }
 
-    /// A place for one call of this client at an address other than `not`, unless there is no other. Tries what is up
-    /// first and then what is down, one after the other within the connect timeout.
+    /// A place for one call of this client. `not` is an address that failed it before: the last to be tried.
+    /// Addresses that are up come before those that are down, one after the other within the connect timeout.
     pub(super) async fn lease(
         &self,
         client: Option<IpAddr>,

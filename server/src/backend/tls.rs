@@ -16,7 +16,8 @@ use crate::{
     tls_words,
 };
 
-/// What is shown to all backends and trusted of them, and where newer files will be.
+/// The certificate shown to all backends, those that backends are trusted by, and the files of both, which
+/// are read again.
 pub(super) type Certificates = Renewal<ClientFiles>;
 
 impl Certificates {

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub struct AdminConfig {
     /// Address and port for `/livez`, `/readyz` and `/metrics`, never to be reached from outside;
-    /// port 0 takes a free one and logs it; `off`, or an empty value, is no such port.
+    /// port 0 takes a free one and logs it; `off`, or an empty value, switches the admin port off.
     #[arg(
         long,
         env = "RUNNEL_ADMIN_LISTEN",

@@ -20,8 +20,8 @@ pub struct BackendConfig {
     #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
     pub backend: Vec<BackendUrl>,
 
-    /// The host of a backend without TLS, as the compose file of the original has it; --backend goes
-    /// before it.
+    /// The host of a backend without TLS: the variable of the original compose file. If --backend is given,
+    /// too, that is used.
     #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host)]
     pub backend_host: Option<String>,
 

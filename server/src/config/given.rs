@@ -1,11 +1,11 @@
-//! What was given, before clap reads it: whoever writes `NAME=` in an environment, as compose files with
-//! `${NAME:-}` do, has given nothing, and blanks and a last comma in a list are none of its items.
+//! Options as they were given, before clap reads them: a variable that is set and empty, as compose files with
+//! `${NAME:-}` set it, counts as not given, and blanks and a last comma in a list are none of its items.
 
 use std::{ffi::OsString, iter};
 
 use clap::{Arg, Command, builder::Resettable};
 
-/// The option for which an empty value says something: that there is no such port.
+/// The option for which an empty value has a meaning: no admin port.
 const EMPTY_SAYS_SOMETHING: &str = "admin_listen";
 
 /// The command, which then reads no variable that is set to nothing, and of lists the items only.

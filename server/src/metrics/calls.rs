@@ -32,8 +32,8 @@ const UNKNOWN: &str = "unknown";
 const BUCKETS_SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 600.0];
 
-/// How many methods that are learnt while the server runs are counted apart: whoever describes them may
-/// describe others every minute, and a series is for good.
+/// How many methods that are learnt while the server runs have series of their own: a backend may describe
+/// other methods every minute, and a series stays until the end.
 const MAX_LEARNT_METHODS: usize = 1000;
 
 const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::GrpcWebText];

@@ -48,7 +48,7 @@ impl Metrics {
         &self.registry
     }
 
-    /// What whoever accepts connections counts.
+    /// The metrics of connections.
     pub fn connections(&self) -> &ConnectionMetrics {
         &self.connections
     }

@@ -1,7 +1,7 @@
 //! Clients over HTTP/1.1 that have sent all they will ever send: TCP's half-close, and TLS's
 //! `close_notify`. Some send a request and close their side at once (`nc -N`), and wait for the answer;
-//! far more have left, and the system says the same of both. Whoever has left resets the connection when
-//! anything is sent to it. So:
+//! far more have left, and the system says the same of both. A client that has left resets the connection
+//! when anything is sent to it. So:
 //!
 //! - who closes while its request is fresh gets the answer, unless the answer falls silent: then nobody
 //!   can tell, and it is given up. (So is a request that breaks off: what has not come is not told from
@@ -142,7 +142,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for HalfClose<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         if self.end.is_some() && self.calls.open() == 0 {
-            // The answer is over: whoever reads is to learn of the end.
+            // The answer is over: the reader of the connection is to learn of the end.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

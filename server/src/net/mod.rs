@@ -73,8 +73,8 @@ const MAX_WAITING: usize = 64 * 1024;
 
 /// Serves `app` on `listener` until `drain` resolves. From then on it accepts nothing more, and asks
 /// clients to call elsewhere: GOAWAY over HTTP/2 (RFC 9113 section 6.8), `connection: close` over
-/// HTTP/1.1. What is open at the drain deadline is ended by `end_calls`; whoever does not read that in
-/// time is cut off, so that nobody holds up the end.
+/// HTTP/1.1. Calls that are open at the drain deadline are ended by `end_calls`; a client that does not read
+/// that in time is cut off, so that no client holds up the end.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: impl Answers,

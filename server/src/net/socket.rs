@@ -39,7 +39,7 @@ const LINGER_DEADLINE: Duration = Duration::from_secs(30);
 /// The longest beginning that is looked at: the preface of HTTP/2.
 pub(super) const HEAD_BYTES: usize = 24;
 
-/// A socket that is lent to whoever speaks over it, and comes back when they drop it.
+/// A socket that is handed to the code that speaks over it, and comes back when that drops it.
 #[derive(Debug)]
 pub(super) struct Socket {
     wire: Arc<Mutex<Wire>>,
@@ -50,7 +50,7 @@ pub(super) struct Socket {
     owner: Option<oneshot::Sender<TcpStream>>,
 }
 
-/// The part of a socket that whoever drives the connection has a hand in, too.
+/// The part of a socket that the connection's task controls while hyper owns the socket.
 #[derive(Debug)]
 struct Wire {
     /// None when it was given back.
@@ -79,8 +79,8 @@ impl Wire {
 pub(super) struct Outlet(Arc<Mutex<Wire>>);
 
 impl Outlet {
-    /// From now on what is written waits for [`Self::poll_give`], which whoever polls the connection is
-    /// to call after each time.
+    /// From now on what is written waits for [`Self::poll_give`], which the connection's task
+    /// calls after each poll.
     pub(super) fn gather(&self) {
         lock(&self.0).gather = Some(Gather::default());
     }
@@ -112,7 +112,7 @@ impl Socket {
     }
 
     /// Reads on until `is_enough` of the beginning, it is as long as it may be, or the client ends.
-    /// What was read is read again by whoever reads from this.
+    /// The next reader of this socket reads the same bytes again.
     pub(super) async fn read_head(
         &mut self,
         is_enough: impl Fn(&[u8]) -> bool,

@@ -41,8 +41,8 @@ pub struct AnswerLimits {
     pub metadata_bytes: usize,
 }
 
-/// How many messages an answer has given; in its extensions. Whoever walks the messages, or makes them,
-/// says it here, so that nobody else has to read every byte again.
+/// How many messages an answer has given; in its extensions. The code that walks the messages, or makes
+/// them, says it here, so that no other layer has to read every byte again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given(Arc<AtomicU64>);
 
@@ -128,7 +128,7 @@ fn bound(mut response: Response<Body>, limits: AnswerLimits, protocol: Protocol)
     if let Err(status) = check_metadata(response.headers(), limits.metadata_bytes) {
         return status.into_http();
     }
-    // Whoever counts what it gives writes the messages itself, and they need no second look.
+    // A service that counts its messages writes them itself, and they need no second look.
     let messages = if response.extensions().get::<Given>().is_some() {
         None
     } else {

@@ -41,7 +41,7 @@ pub(crate) struct Reserved(Arc<Mutex<Option<Holding>>>);
 
 impl Reserved {
     pub(crate) fn new(holding: Holding) -> Self {
-        // Extensions must be cloneable; whoever takes it first has it.
+        // Extensions must be cloneable; the first to take it has it.
         Self(Arc::new(Mutex::new(Some(holding))))
     }
 

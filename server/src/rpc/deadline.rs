@@ -35,7 +35,7 @@ pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     unary_deadline: Option<Duration>,
-    /// The cap as whoever answers is told of it; None if nobody is.
+    /// The cap as the backend is told of it; None without a backend.
     told: Option<HeaderValue>,
 }
 
@@ -102,7 +102,7 @@ where
         if timer.as_ref().is_some_and(End::has_come) {
             return Either::Right(refuse(&exceeded()));
         }
-        // Whoever answers would hold the whole of a stream to it.
+        // A backend would hold the whole of a stream to it.
         if let (true, Some(_), Some(told)) = (is_capped, kind, told) {
             request.headers_mut().insert(GRPC_TIMEOUT, told.clone());
         }

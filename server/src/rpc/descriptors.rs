@@ -1,5 +1,5 @@
 //! What of a `google.protobuf.FileDescriptorSet` tells the kinds of methods. All else is skipped while
-//! decoding, so that descriptors cost little more memory than they have bytes, whoever sends them.
+//! decoding, so that even hostile descriptors cost little more memory than they have bytes.
 //! <https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto>
 
 /// `google.protobuf.FileDescriptorSet`.

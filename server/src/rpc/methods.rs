@@ -89,7 +89,7 @@ pub(crate) fn methods_of(
     })
 }
 
-/// The methods that are known at the moment. Clones share them; whoever learns more replaces them.
+/// The methods that are known at the moment. Clones share them; the code that learns of more replaces them.
 #[derive(Clone, Debug, Default)]
 pub struct KnownMethods(Arc<ArcSwap<Methods>>);
 

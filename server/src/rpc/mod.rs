@@ -99,7 +99,7 @@ pub struct Limits {
     pub held: Quota,
 }
 
-/// Every RPC, whoever answers it.
+/// The service behind all layers, for every RPC.
 pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible>;
 
 /// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
@@ -187,7 +187,7 @@ pub(crate) fn refuse<E>(status: &Status) -> Refused<E> {
     ready(Ok(status.clone().into_http()))
 }
 
-/// The answer to a call that is over a bound, told to whoever counts refusals.
+/// The answer to a call that is over a bound; the bound goes along, so that the refusal is counted.
 fn refusal_by(bound: RefusedBy, status: &Status) -> Response<Body> {
     let mut response = status.clone().into_http();
     response.extensions_mut().insert(bound);

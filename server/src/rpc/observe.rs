@@ -80,7 +80,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::begin(&self.layer, &request);
-        // For whoever sees the request's messages go by.
+        // For the layer that sees the request's messages go by.
         request.extensions_mut().insert(Arc::clone(&call.received));
         if let Some(trace) = &call.trace {
             self.layer.trace_trust.tell(request.headers_mut(), trace);

@@ -19,14 +19,14 @@ use super::{answer::Given, methods::MethodKind};
 
 /// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
 pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static {
-    /// How many it has given so far. It knows; whoever looked would read every byte again.
+    /// How many it has given so far. The body knows; to find out, another would read every byte again.
     fn given(&self) -> u64;
 }
 
 /// Put into the extensions of a [`tonic::Response`], this is sent in the place of its messages.
 #[derive(Clone, Debug)]
 pub struct RawBody {
-    // Extensions must be cloneable; whoever takes the body first has it.
+    // Extensions must be cloneable; the first to take the body has it.
     body: Arc<Mutex<Option<Body>>>,
     given: Given,
 }

@@ -65,7 +65,7 @@ impl Room {
             self.measure = Some(Box::new(GzDecoder::new(count)));
         }
         if let Some(measure) = &mut self.measure {
-            // Whoever unpacks it in earnest says what is wrong.
+            // tonic, which unpacks it again, says what is wrong.
             let sound = measure.write_all(&piece[prefix_left..]).is_ok();
             self.unpacked_bytes = measure.get_ref().bytes;
             if !sound {
@@ -88,7 +88,7 @@ impl Room {
         self.holding.poll_hold(cx, come_bytes.saturating_add(unpacked_bytes))
     }
 
-    /// Whoever takes the messages has done with those that came.
+    /// The service has done with the messages that came.
     pub(super) fn asked_for_the_next(&mut self) {
         if !self.single {
             self.holding.give_back();

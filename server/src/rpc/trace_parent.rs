@@ -18,7 +18,7 @@ const LENGTH: usize = 55;
 pub(crate) enum TraceTrust {
     /// Everybody's: it goes no further than our own log and spans.
     Everyone,
-    /// That of these; all other calls begin a trace here. A backend gets it, and what clients say to a
+    /// The `traceparent` of these proxies; calls from elsewhere begin a trace here. A backend gets it, and what clients say to a
     /// backend about where a call comes from is not believed either.
     Proxies(TrustedProxies),
 }
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(TraceParent::of(&headers), None);
     }
 
-    /// What a request from `ip` says to whoever it is sent on to, and the trace it belongs to.
+    /// The headers with which a request from `ip` is sent on, and the trace it belongs to.
     fn told(ip: &str, parent: Option<&str>) -> (HeaderMap, String) {
         let mut headers = HeaderMap::from_iter([(TRACESTATE, HeaderValue::from_static("a=1"))]);
         headers.extend(parent.map(|parent| (TRACEPARENT, parent.parse().unwrap())));

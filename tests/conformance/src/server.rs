@@ -32,7 +32,7 @@ pub const BEHIND_FRONT: &str = "--behind-front";
 
 /// Serves what the request on standard input asks for.
 pub async fn run() -> Result<()> {
-    // What the layers log, for whoever looks into a failing case: `RUST_LOG=info`.
+    // What the layers log helps with a failing case: `RUST_LOG=info`.
     if env::var_os("RUST_LOG").is_some() {
         runnel::telemetry::init(LogFormat::Text);
     }
@@ -53,7 +53,7 @@ pub async fn run() -> Result<()> {
         port: address.port().into(),
         pem_cert: credentials.cert.clone(),
     };
-    // The listener is bound, so whoever calls at once waits no longer than `serve` takes to begin.
+    // The listener is bound, so a client that calls at once waits no longer than `serve` takes to begin.
     framing::write(io::stdout().lock(), &response)?;
 
     let mut config = ServeConfig { drain_deadline: DRAIN_DEADLINE, tls, ..ServeConfig::default() };

@@ -116,7 +116,7 @@ async fn a_call_that_finds_no_place_is_told_so_and_the_backend_stays_up() {
     front.stop().await;
 }
 
-/// Whoever waits for a place and goes leaves it to the next.
+/// A call that waits for a place and is cancelled leaves it to the next.
 #[tokio::test]
 async fn a_place_goes_to_a_call_that_still_waits() {
     let (backend, held) = narrow().await;

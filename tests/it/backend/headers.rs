@@ -80,7 +80,7 @@ async fn what_a_trusted_proxy_says_reaches_the_backend() {
     front.stop().await;
 }
 
-/// Whoever looks into the log finds the call in the backend's log too.
+/// A person who reads the log finds the call in the backend's log too.
 #[tokio::test]
 async fn the_backend_has_the_trace_that_the_log_line_has() {
     let rich = python::serve("rich_server.py").await;

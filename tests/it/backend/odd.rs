@@ -134,7 +134,7 @@ async fn serve_http2_as(
     not: &str,
     call: impl Fn(Call) -> BoxFuture<'static, ()>,
 ) {
-    // Whoever knocks without speaking HTTP/2 is gone again.
+    // A client that connects without speaking HTTP/2 is gone again.
     let Ok(mut connection) = builder.handshake(stream).await else {
         return;
     };

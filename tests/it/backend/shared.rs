@@ -148,8 +148,8 @@ async fn a_long_request_that_is_read_is_sent_to_its_end() {
     front.stop().await;
 }
 
-/// `net/http` allows four times as many handlers to wait as streams to be open, and closes the connection
-/// of whoever begins and cancels more: under all its calls.
+/// `net/http` allows four times as many handlers to wait as streams to be open, and closes the
+/// connection of a client that begins and cancels more: under all its calls.
 #[tokio::test]
 async fn calls_that_some_clients_cancel_end_nobody_elses() {
     let backend = go::serve(Transport::NetHttp, &["--max-streams", "100"]).await;

@@ -27,7 +27,7 @@ pub(super) async fn invoke(case: &ClientCompatRequest) -> Result<ClientResponseR
         Some(CancelTiming::AfterNumResponses(_)) | None => None,
     };
     let mut result = ClientResponseResult::default();
-    // Dropped, a call is cancelled. Of that no one is told, as whoever drops it knows.
+    // Dropped, a call is cancelled. The code that drops it knows, so nothing tells of it.
     let call = within(case.timeout_ms, make(case, cancel, &mut result));
     let dropped = match within(cancel_after_ms, call).await {
         Some(Some(made)) => {
