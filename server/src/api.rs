@@ -1,9 +1,8 @@
 //! The wire adapter: the three RPCs of `protos/api.proto` in terms of [`crate::items`]. This is where
 //! the domain's errors become statuses, and nowhere else.
 
-use std::{net::SocketAddr, ops::Range};
+use std::ops::Range;
 
-use axum::extract::ConnectInfo;
 use futures_util::stream;
 use http::Version;
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
@@ -13,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
+    proxies::client,
     quota::{FREE_BYTES, Quota},
     rpc::{answer_room::Reserved, raw_body::RawBody},
 };
@@ -36,8 +36,8 @@ impl Api {
         let Some(quota) = self.quota.as_ref().filter(|_| answer_bytes > FREE_BYTES) else {
             return Ok(None);
         };
-        let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
-        let mut room = quota.holding(peer);
+        let client = client(request.extensions());
+        let mut room = quota.holding(client);
         room.hold(answer_bytes).await?;
         Ok(Some(Reserved::new(room)))
     }

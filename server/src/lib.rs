@@ -133,16 +133,17 @@ pub async fn serve(
         let methods = KnownMethods::default();
         let reload_interval = config.tls.tls_reload_interval;
         let quota = Quota::new(config.held_bound())?;
+        let proxies = TrustedProxies::new(&config.access.trusted_proxies);
         let service = Backend::start(
             &config.backend,
             reload_interval,
             readiness.clone(),
             methods.clone(),
+            proxies.clone(),
             quota.clone(),
         )
         .await?;
         metrics.registry().register(Box::new(service.metrics()?))?;
-        let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
         let trace_trust = TraceTrust::Proxies(proxies);
         let answering = Answering { service, names: None, methods, trace_trust };
         let watched = (metrics, readiness);
@@ -235,7 +236,7 @@ where
     let drain = Drain::default();
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
-    let proxies = TrustedProxies::new(&config.backend.trusted_proxies);
+    let proxies = TrustedProxies::new(&config.access.trusted_proxies);
     let access = Access::new(&config.access, proxies, public.local_addr()?);
     quota.register(metrics.registry())?;
     let limits = config.limits(quota);

@@ -39,5 +39,6 @@ mod rows;
 mod tls;
 mod translated;
 mod trunk_serve;
+mod trusted_proxies;
 mod unloaded;
 mod wire;

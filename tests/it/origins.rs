@@ -285,7 +285,7 @@ async fn a_page_of_ours_is_known_by_what_a_trusted_proxy_was_called_by(role: Rol
     ] {
         let proxies = if trusted { vec![IpAddr::from([127, 0, 0, 1]).into()] } else { vec![] };
         let mut config = ServeConfig::default();
-        config.backend.trusted_proxies = proxies;
+        config.access.trusted_proxies = proxies;
         let server = role.start(config).await;
         let request = call(Protocol::GrpcWeb, headers);
         let answer = wire::send(server.address(), Protocol::GrpcWeb, request).await;

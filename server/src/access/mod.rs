@@ -24,6 +24,7 @@ use crate::{config::AccessConfig, proxies::TrustedProxies};
 /// Who may call.
 #[derive(Clone, Debug)]
 pub struct Access {
+    pub(crate) proxies: TrustedProxies,
     pub(crate) hosts: Hosts,
     pub(crate) origins: Origins,
 }
@@ -38,8 +39,9 @@ impl Access {
         // Where people open the page, they call it by that name.
         let public = config.public_origin.iter().map(Origin::host);
         let allowed: Vec<_> = config.allow_host.iter().cloned().chain(public).collect();
-        let own = OwnOrigin::new(&config.public_origin, proxies);
+        let own = OwnOrigin::new(&config.public_origin, proxies.clone());
         Self {
+            proxies,
             hosts: Hosts::new(listens_on, &allowed),
             origins: Origins::new(&config.cors_origin, own),
         }

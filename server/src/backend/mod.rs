@@ -83,7 +83,7 @@ use crate::{
     certificates::TlsError,
     config::BackendConfig,
     places::{self, Bound},
-    proxies::{TrustedProxies, sender},
+    proxies::{TrustedProxies, client},
     quota::Quota,
     readiness::Readiness,
     rpc::methods::KnownMethods,
@@ -117,15 +117,19 @@ impl Backend {
     /// of what they say of their methods. None of them needs to be there yet. Certificates are looked at
     /// again every `reload_interval`, and on SIGHUP. `quota` bounds how many bytes of messages are held, and
     /// so how many answers may come far ahead of their readers.
-    pub async fn start(
+    pub(crate) async fn start(
         config: &BackendConfig,
         reload_interval: Duration,
         readiness: Readiness,
         methods: KnownMethods,
+        trusted_proxies: TrustedProxies,
         quota: Quota,
     ) -> Result<Self, BackendError> {
         let resolver = Resolver::system();
-        Self::start_with(config, resolver, reload_interval, readiness, methods, quota).await
+        let mut backend =
+            Self::start_with(config, resolver, reload_interval, readiness, methods, quota).await?;
+        backend.trusted_proxies = trusted_proxies;
+        Ok(backend)
     }
 
     async fn start_with(
@@ -170,11 +174,11 @@ impl Backend {
         let windows = places::Pool::new("answers with a large window", windows);
         let pool =
             Pool::start(targets, watching, windows, connect_timeout, readiness.clone(), methods);
-        let trusted_proxies = TrustedProxies::new(&config.trusted_proxies);
         let renewing = certificates.map(|certificates| {
             Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
         });
         let pool = Arc::new(pool);
+        let trusted_proxies = TrustedProxies::default();
         Ok(Self { pool, trusted_proxies, readiness, via, quota, _renewing: renewing })
     }
 
@@ -191,7 +195,7 @@ impl Backend {
         }
         let (parts, body) = request.into_parts();
         self.via.refuse_what_came_by_before(&parts.headers)?;
-        let address = sender(&parts.extensions);
+        let address = client(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client, &self.via)?;
         let mut body = RequestBody::new(body, Some(self.quota.holding(address)));

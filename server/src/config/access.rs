@@ -1,10 +1,13 @@
-//! Which pages may call, beside the server's own.
+//! Where calls come from: which pages may call, beside the server's own, and which proxies are believed.
+
+use std::net::IpAddr;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use crate::access::{hosts::parse_host, origins::Origin};
 
-/// Access from within browsers.
+/// Access from within browsers and through proxies.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessConfig {
     /// An origin whose pages may call, such as `https://app.example`, or with one label left open,
@@ -36,6 +39,20 @@ pub struct AccessConfig {
         value_parser = parse_host
     )]
     pub allow_host: Vec<String>,
+
+    /// The address of a proxy in front of this server, or a network of proxies (10.0.0.0/8), that is believed.
+    /// Its x-forwarded-for, or forwarded, says which client a call comes from: for the log, and for every bound
+    /// for one address but that on connections. Its x-forwarded-host and forwarded say which page is the
+    /// server's own. With a backend its x-forwarded-*, forwarded, via and traceparent go on there. Repeat it,
+    /// or separate several by commas.
+    #[arg(
+        long = "trusted-proxy",
+        env = "RUNNEL_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// An origin, and no pattern of several.
@@ -47,4 +64,28 @@ fn parse_one_origin(text: &str) -> Result<Origin, String> {
         );
     }
     text.parse::<Origin>().map_err(|why| why.to_string())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    parsed.map_err(|_| "a network is an address, or an address and /BITS".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trusted_proxy_is_an_address_or_a_network() {
+        for (text, parsed) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::1", "2001:db8::1/128"),
+        ] {
+            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), Ok(parsed));
+        }
+        for bad in ["", "10.0.0.0/33", "proxy"] {
+            assert!(network(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! The gRPC backends that calls are forwarded to.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
-use ipnet::IpNet;
 
 use super::numbers;
 use crate::backend::{
@@ -118,18 +117,6 @@ pub struct BackendConfig {
         action = ArgAction::Set
     )]
     pub backend_reflection: bool,
-
-    /// The address of a proxy in front of us, or a network of them (10.0.0.0/8), whose word is taken for
-    /// what it was called by: its x-forwarded-host and forwarded say which page is our own, and with a
-    /// backend its x-forwarded-*, forwarded, via and traceparent go on there. May be given several times.
-    #[arg(
-        long = "trusted-proxy",
-        env = "RUNNEL_TRUSTED_PROXIES",
-        value_name = "NETWORK",
-        value_delimiter = ',',
-        value_parser = network
-    )]
-    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl BackendConfig {
@@ -168,7 +155,6 @@ impl Default for BackendConfig {
             backend_health_interval: Duration::from_secs(10),
             backend_resolve_interval: Duration::from_secs(30),
             backend_reflection: true,
-            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -184,11 +170,6 @@ fn port(text: &str) -> Result<u16, String> {
     let number = number.map_or(text, |(_, port)| port);
     let port = number.parse::<u16>().ok().filter(|port| *port != 0);
     port.ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    parsed.map_err(|_| "a network is an address, or an address and /BITS".to_owned())
 }
 
 #[cfg(test)]
@@ -221,19 +202,5 @@ mod tests {
             BackendConfig { backend: vec!["http://other:1".parse().unwrap()], ..named("backend") };
         assert_eq!(urls(&both), ["http://other:1"]);
         assert!(super::host("not a host").is_err());
-    }
-
-    #[test]
-    fn a_trusted_proxy_is_an_address_or_a_network() {
-        for (text, parsed) in [
-            ("10.0.0.0/8", "10.0.0.0/8"),
-            ("192.0.2.1", "192.0.2.1/32"),
-            ("2001:db8::1", "2001:db8::1/128"),
-        ] {
-            assert_eq!(network(text).map(|network| network.to_string()).as_deref(), Ok(parsed));
-        }
-        for bad in ["", "10.0.0.0/33", "proxy"] {
-            assert!(network(bad).is_err(), "{bad:?}");
-        }
     }
 }

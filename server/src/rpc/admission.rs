@@ -8,14 +8,13 @@
 
 use std::{
     future::{self, Future},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderMap, Request, Response};
@@ -29,6 +28,7 @@ use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
 use crate::{
     cancels::{Cancels, OpenCall, TooMany},
     places::{Bound, Full, Permit, Pool},
+    proxies::client,
     quota,
 };
 
@@ -110,7 +110,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let is_unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
-        let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
+        let peer = client(request.extensions());
         match self.layer.admit(is_unary, peer) {
             Ok(admitted) => Either::Left(AdmittedFuture {
                 inner: self.inner.call(request),

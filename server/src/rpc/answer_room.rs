@@ -7,13 +7,12 @@
 use std::{
     future::Future,
     mem,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
@@ -24,6 +23,7 @@ use tower::{Layer, Service};
 use super::{methods::MethodKind, trailers_of};
 use crate::{
     net::MustBeRead,
+    proxies::client,
     quota::{FREE_BYTES, Holding, Quota},
 };
 
@@ -88,7 +88,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
+        let peer = client(request.extensions());
         let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
         let quota = self.quota.clone();
         AnswerRoomFuture { inner: self.inner.call(request), quota, peer, unary }

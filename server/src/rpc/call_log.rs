@@ -20,6 +20,7 @@ pub(super) fn write(call: &Call, code: Code, took: Duration, tally: Tally) {
         sent_messages = tally.sent_messages,
         sent_bytes = tally.sent_bytes,
         peer = call.peer().map(tracing::field::display),
+        client = call.client().map(tracing::field::display),
         trace_id = call.trace_id(),
         refused_by = call.refused_by(),
         "call"

@@ -3,6 +3,7 @@
 //! | layer | why |
 //! |---|---|
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
+//! | [`proxies`](crate::proxies) | which client a call comes from, if a proxy that is trusted names it |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
 //! | [`methods`] | what kind of method it is, for the layers within |
@@ -129,6 +130,7 @@ where
         deadline::DeadlineLayer::new(limits.unary_deadline)
     };
     let (cors, access) = (access.origins.cors(), access.clone());
+    let proxies = access.proxies.clone();
     let formats = match trace_trust {
         TraceTrust::Everyone => Formats::Protobuf,
         // A backend decodes, not we.
@@ -141,6 +143,7 @@ where
             HeaderValue::from_static("no"),
         ))
         .option_layer(cors)
+        .map_request(move |request| proxies.name_client(request))
         .map_response(normalize::spell_answer)
         .layer(check(move |request: &mut Request<AxumBody>| {
             normalize::normalize(request, formats).err().map(Refusal::into_response)

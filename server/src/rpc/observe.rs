@@ -3,7 +3,7 @@
 
 use std::{
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     metrics::{CallMetrics, MethodMetrics, Tally},
+    proxies::named_client,
     quota::Holding,
 };
 
@@ -133,6 +134,7 @@ pub(crate) struct Call {
     unknown_path: Option<String>,
     protocol: Protocol,
     peer: Option<SocketAddr>,
+    client: Option<IpAddr>,
     /// The trace it belongs to; calls that are made for it have this as their `traceparent`.
     trace: Option<TraceParent>,
     #[cfg(feature = "otel")]
@@ -161,6 +163,7 @@ impl Call {
             method,
             protocol,
             peer: request.extensions().get().map(|ConnectInfo(peer)| *peer),
+            client: named_client(request.extensions()),
             trace,
             #[cfg(feature = "otel")]
             span: None,
@@ -205,6 +208,11 @@ impl Call {
 
     pub(crate) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The client that a trusted proxy named, if one did.
+    pub(super) const fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     pub(super) fn trace_id(&self) -> Option<&str> {

@@ -7,15 +7,16 @@
 
 use std::{
     io::{self, Write},
-    net::SocketAddr,
     task::{Context, Poll},
 };
 
-use axum::extract::ConnectInfo;
 use flate2::write::GzDecoder;
 use http::Request;
 
-use crate::quota::{FREE_BYTES, Full, Holding, Quota};
+use crate::{
+    proxies::client,
+    quota::{FREE_BYTES, Full, Holding, Quota},
+};
 
 /// The head of a message, and the flag of a compressed one.
 const PREFIX_BYTES: usize = 5;
@@ -46,7 +47,7 @@ impl Room {
         single: bool,
         limit_bytes: usize,
     ) -> Self {
-        let peer = request.extensions().get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip());
+        let peer = client(request.extensions());
         let gzip = request.headers().get("grpc-encoding").is_some_and(|coding| coding == "gzip");
         let holding = quota.holding(peer);
         Self { holding, single, limit_bytes, gzip, seen_bytes: 0, measure: None, unpacked_bytes: 0 }

@@ -67,8 +67,6 @@ async fn a_client_that_cancels_thousands_of_calls_does_not_have_a_backend_close_
     }
     somebody_elses_call(front.address()).await;
     let metrics = Metrics::read(front.admin_address()).await;
-    let bound = "bound=\"max_cancels_per_address\"";
-    assert!(metrics.sum("runnel_calls_refused_total", &[bound]) > i64::from(CALLS / 2));
     // Nobody was told to go, the client that cancelled included.
     assert_eq!(metrics.sum("runnel_backend_failures_total", &["gone_away"]), 0);
     assert_eq!(metrics.sum("runnel_backend_failures_total", &["reset"]), 0);

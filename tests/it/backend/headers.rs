@@ -66,7 +66,7 @@ async fn a_backend_learns_where_a_call_came_from_and_not_what_its_client_claims(
 async fn what_a_trusted_proxy_says_reaches_the_backend() {
     let rich = python::serve("rich_server.py").await;
     let mut config = config(&[&rich.url()]);
-    config.backend.trusted_proxies = vec![IpAddr::from([127, 0, 0, 1]).into()];
+    config.access.trusted_proxies = vec![IpAddr::from([127, 0, 0, 1]).into()];
     let front = TestServer::start_with(config).await;
     for protocol in PROTOCOLS {
         let answer = received(&front, protocol, ask(protocol, &CLAIMED)).await;
