@@ -24,12 +24,13 @@ COPY .cargo .cargo
 COPY protos/Cargo.toml protos/
 COPY server/Cargo.toml server/
 COPY web/Cargo.toml web/
+COPY crates/page/Cargo.toml crates/page/
 COPY tests/Cargo.toml tests/
 COPY tests/conformance/Cargo.toml tests/conformance/
 COPY bench/Cargo.toml bench/
 COPY xtask xtask
-RUN mkdir server/src web/src tests/src tests/conformance/src bench/src \
- && touch protos/lib.rs server/src/lib.rs web/src/lib.rs tests/src/lib.rs \
+RUN mkdir server/src web/src crates/page/src tests/src tests/conformance/src bench/src \
+ && touch protos/lib.rs server/src/lib.rs web/src/lib.rs crates/page/src/lib.rs tests/src/lib.rs \
       tests/conformance/src/lib.rs bench/src/lib.rs \
  && cargo xtask setup
 

@@ -12,13 +12,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 
-use crate::{
-    rpc::{
-        deadline::parse_timeout,
-        envelope::{EnvelopeWalk, Fault},
-        normalize::{Formats, Protocol, Refusal, normalize},
-    },
-    ui,
+use crate::rpc::{
+    deadline::parse_timeout,
+    envelope::{EnvelopeWalk, Fault},
+    normalize::{Formats, Protocol, Refusal, normalize},
 };
 
 /// A walk over a request's messages, in whatever pieces. Input: whether one message is wanted, the
@@ -170,7 +167,7 @@ pub fn ui(input: &[u8]) {
     const ETAG: &str = "\"0123456789abcdef\"";
     let mut headers = HeaderMap::new();
     for line in input.split(|byte| *byte == b'\n') {
-        let matched = ui::etag_matches(line, ETAG);
+        let matched = runnel_page::etag_matches(line, ETAG);
         let contains =
             |part: &str| line.windows(part.len()).any(|window| window == part.as_bytes());
         assert!(!matched || contains(ETAG) || contains("*"), "matched by nothing");
@@ -182,7 +179,7 @@ pub fn ui(input: &[u8]) {
         }
     }
     for coding in ["br", "gzip"] {
-        let accepted = ui::accepts(&headers, coding);
+        let accepted = runnel_page::accepts(&headers, coding);
         if let Some(offers) = offers(&headers) {
             let named = offers.iter().find(|(name, _)| name == coding).map(|(_, wanted)| *wanted);
             let expected = named.unwrap_or_else(|| offers.contains(&("*".to_owned(), true)));

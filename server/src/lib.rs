@@ -9,7 +9,7 @@
 //! | [`certificates`] | of TLS, here and to backends, read again while the server runs |
 //! | `trust`, `tls_words` | whose certificates are taken, and what goes wrong, in words |
 //! | [`access`] | which pages may call, in browsers |
-//! | `router` | is it an RPC or the page? |
+//! | `router`, `prefix` | is it an RPC or the page, and below which path? |
 //! | `places`, [`quota`] | how much of what may be open or held, in all and for one address |
 //! | `cancels` | how often one client may cancel calls |
 //! | `proxies` | whose word is taken for where a call comes from |
@@ -19,7 +19,7 @@
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
-//! | `ui` | the page, embedded |
+//! | `ui` | the page: our own, another, or none |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
@@ -42,6 +42,7 @@ pub mod listen;
 pub mod metrics;
 pub mod net;
 pub mod places;
+pub mod prefix;
 mod proxies;
 pub mod quota;
 pub mod readiness;
@@ -84,6 +85,7 @@ use crate::{
     router::Router,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
     services::{DescriptorError, Services},
+    ui::Ui,
 };
 
 /// Where a server listens. One listener alone is that of the public port.
@@ -113,6 +115,9 @@ pub enum ServeError {
     /// Calls cannot be forwarded as configured.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// There is no page where one should be.
+    #[error("--page: {0}")]
+    Page(#[from] runnel_page::FolderError),
     /// There can be no TLS.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
@@ -233,6 +238,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
+    let ui = Ui::new(&config.page)?;
     let drain = Drain::default();
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
@@ -242,7 +248,8 @@ where
     let limits = config.limits(quota);
     let rpc =
         rpc::layers(service, methods, &limits, drain.clone(), call_metrics, &access, trace_trust);
-    let app = Router::new(names.as_deref(), rpc, access.hosts);
+    let prefix = config.page.page_prefix.clone();
+    let app = Router::new(names.as_deref(), rpc, access.hosts, ui, prefix);
 
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {

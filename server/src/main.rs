@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use runnel::{
-    Listeners,
+    Listeners, ServeError,
     config::{Cli, Command, ServeConfig},
 };
 use tokio::net::TcpListener;
@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit codes: 0 clean, 1 failure, 2 bad usage (clap's own).
+const BAD_USAGE: u8 = 2;
+
+/// Exit codes: 0 clean, 1 failure, 2 bad usage (clap's own, and a folder that holds no page).
 fn main() -> ExitCode {
     let (command, config) = Cli::of_the_process().into_command();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -21,9 +23,9 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve => serve(config).await,
+            Command::Serve => Box::pin(serve(config)).await,
             Command::Healthcheck => {
-                runnel::healthcheck::check(&config).await.map_err(|error| error.to_string())
+                runnel::healthcheck::check(&config).await.map_err(|error| fail(&error.to_string()))
             }
         }
     });
@@ -32,15 +34,15 @@ fn main() -> ExitCode {
     runnel::telemetry::finish();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(code) => code,
     }
 }
 
-async fn serve(config: ServeConfig) -> Result<(), String> {
+async fn serve(config: ServeConfig) -> Result<(), ExitCode> {
     runnel::telemetry::init(config.log_format);
     // First, so that none ends the process that should not.
     let shutdown = runnel::signal::shutdown()
-        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+        .map_err(|error| fail(&format!("cannot listen for signals: {error}")))?;
     runnel::file_limit::raise(&config.connections);
     let listeners = Listeners {
         public: bind("--listen", config.listen)?,
@@ -51,16 +53,20 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
     };
     #[cfg(feature = "otel")]
     let traces = runnel::traces::Traces::start(&config.traces)
-        .map_err(|error| format!("cannot export traces: {error}"))?;
+        .map_err(|error| fail(&format!("cannot export traces: {error}")))?;
     let served = runnel::serve(listeners, config, shutdown).await;
     #[cfg(feature = "otel")]
     tokio::task::block_in_place(|| traces.finish());
-    served.map_err(|error| error.to_string())
+    served.map_err(|error| {
+        let code = fail(&error.to_string());
+        // Where the page is, only the command line says.
+        if matches!(error, ServeError::Page(_)) { ExitCode::from(BAD_USAGE) } else { code }
+    })
 }
 
-fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, String> {
+fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, ExitCode> {
     runnel::listen::listen(address)
-        .map_err(|error| format!("cannot listen on {address} ({flag}): {error}"))
+        .map_err(|error| fail(&format!("cannot listen on {address} ({flag}): {error}")))
 }
 
 fn fail(error: &str) -> ExitCode {

@@ -8,16 +8,17 @@ use std::{
 };
 
 use axum::body::Body as AxumBody;
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::{HeaderMap, Method, Request, Response, header};
 use tonic::body::Body;
 use tower::Service;
 
 use crate::{
     access::Hosts,
-    rpc::{self, Refused, Rpc},
+    prefix::{Prefix, Prefixed},
+    rpc::{self, Rpc},
     services::service_name,
-    ui,
+    ui::Ui,
 };
 
 /// The whole of what the public port answers.
@@ -26,13 +27,21 @@ pub(crate) struct Router {
     services: Option<Arc<[&'static str]>>,
     rpc: Rpc,
     hosts: Hosts,
+    ui: Ui,
+    prefix: Option<Prefix>,
 }
 
 impl Router {
     /// `services` are the names of those there are; None if that is not for us to know. Whether a call
     /// is for one of `hosts` at all, `rpc` looks itself.
-    pub(crate) fn new(services: Option<&[&'static str]>, rpc: Rpc, hosts: Hosts) -> Self {
-        Self { services: services.map(Into::into), rpc, hosts }
+    pub(crate) fn new(
+        services: Option<&[&'static str]>,
+        rpc: Rpc,
+        hosts: Hosts,
+        ui: Ui,
+        prefix: Option<Prefix>,
+    ) -> Self {
+        Self { services: services.map(Into::into), rpc, hosts, ui, prefix }
     }
 
     /// A path of a service is an RPC whatever its content type and verb, so that a wrong one is told so.
@@ -53,18 +62,27 @@ impl Router {
 impl Service<Request<AxumBody>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<<Rpc as Service<Request<AxumBody>>>::Future, Refused<Infallible>>;
+    type Future = Either<
+        <Rpc as Service<Request<AxumBody>>>::Future,
+        BoxFuture<'static, Result<Response<Body>, Infallible>>,
+    >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.rpc.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<AxumBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<AxumBody>) -> Self::Future {
+        let prefixed =
+            self.prefix.as_ref().map_or(Prefixed::Not, |prefix| prefix.take(&mut request));
         if self.is_call(&request) {
             return Either::Left(self.rpc.call(request));
         }
-        let page = self.hosts.misdirected(&request).unwrap_or_else(|| ui::respond(&request));
-        Either::Right(ready(Ok(page.map(Body::new))))
+        let answer = match (self.hosts.misdirected(&request), prefixed) {
+            (Some(refusal), _) => ready(refusal.map(Body::new)).boxed(),
+            (None, Prefixed::WithoutSlash(root)) => ready(root.map(Body::new)).boxed(),
+            (None, Prefixed::Not) => self.ui.respond(&request).boxed(),
+        };
+        Either::Right(answer.map(Ok).boxed())
     }
 }
 

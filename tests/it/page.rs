@@ -31,17 +31,34 @@ async fn get(binary: &Binary, path: &str) -> Fetched {
     fetch(binary, Method::GET, path, &[]).await
 }
 
-/// The paths of the files that index.html asks for.
-fn assets(index: &Fetched) -> Vec<String> {
+/// The paths of the files that index.html asks for, opened at `place`.
+fn assets_at(place: &str, index: &Fetched) -> Vec<String> {
+    let place: http::Uri = format!("http://localhost{place}").parse().unwrap();
     let html = std::str::from_utf8(&index.body).unwrap();
-    let mut paths: Vec<_> = html
-        .split(['"', '\''])
-        .filter(|text| text.starts_with('/') && text.contains('.'))
-        .map(str::to_owned)
-        .collect();
+    let references = html.split(['"', '\'']).filter(|text| text.starts_with('.'));
+    let mut paths: Vec<_> = references.map(|reference| resolve(place.path(), reference)).collect();
     paths.sort();
     paths.dedup();
     paths
+}
+
+/// Where a relative reference leads to (RFC 3986 section 5.2.4).
+fn resolve(place: &str, reference: &str) -> String {
+    let mut parts: Vec<_> = place.split('/').collect();
+    parts.pop();
+    for part in reference.split('/') {
+        match part {
+            "." => (),
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    parts.join("/")
+}
+
+/// The paths of the files that index.html asks for, opened at the root.
+fn assets(index: &Fetched) -> Vec<String> {
+    assets_at("/", index)
 }
 
 #[tokio::test]
@@ -51,10 +68,15 @@ async fn the_root_and_deep_links_are_the_page() {
     assert_eq!(root.head.status(), StatusCode::OK);
     assert_eq!(root.header(header::CONTENT_TYPE), "text/html; charset=utf-8");
     assert_eq!(root.header(header::CACHE_CONTROL), "no-cache");
-    for path in ["/stream", "/stream/42?length=7", "/index.html"] {
+    let files = assets(&root);
+    assert!(files.len() > 5, "{files:?}");
+    for path in ["/stream", "/stream/42?length=7", "/stream/42/", "/index.html"] {
         let deep = get(&binary, path).await;
         assert_eq!(deep.head.status(), StatusCode::OK, "{path}");
-        assert_eq!(deep.body, root.body, "{path}");
+        assert_eq!(assets_at(path, &deep), files, "{path}");
+        // Where references are the same, so is all else.
+        let is_deep = path.matches('/').count() > 1;
+        assert_eq!(deep.body != root.body, is_deep, "{path}");
     }
 }
 

@@ -8,6 +8,7 @@ mod backend;
 mod connections;
 mod given;
 mod numbers;
+mod page;
 mod tls;
 #[cfg(feature = "otel")]
 mod traces;
@@ -21,8 +22,12 @@ use clap::{
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
 pub use self::{
-    access::AccessConfig, admin::AdminConfig, backend::BackendConfig,
-    connections::ConnectionsConfig, tls::TlsConfig,
+    access::AccessConfig,
+    admin::AdminConfig,
+    backend::BackendConfig,
+    connections::ConnectionsConfig,
+    page::{PageChoice, PageConfig},
+    tls::TlsConfig,
 };
 use crate::{
     places::Bound,
@@ -167,6 +172,10 @@ pub struct ServeConfig {
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
+    /// The page.
+    #[command(flatten)]
+    pub page: PageConfig,
+
     /// The admin port.
     #[command(flatten)]
     pub admin: AdminConfig,
@@ -303,6 +312,7 @@ impl Default for ServeConfig {
             max_held_bytes: None,
             max_held_bytes_per_address: None,
             log_format: LogFormat::Text,
+            page: PageConfig::default(),
             admin: AdminConfig::default(),
             access: AccessConfig::default(),
             connections: ConnectionsConfig::default(),

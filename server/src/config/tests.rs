@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use runnel_page::Policy;
+
 use super::*;
 
 fn parse(args: &[&str]) -> Result<(Command, ServeConfig), clap::Error> {
@@ -38,6 +40,18 @@ fn an_empty_admin_address_is_no_admin_port() {
     assert_eq!(admin(&["--admin-listen", ""]), None);
     assert_eq!(admin(&["--admin-listen", "off"]), None);
     assert_eq!(admin(&["--admin-listen", "[::]:9"]), Some("[::]:9".parse().unwrap()));
+}
+
+#[test]
+fn a_page_is_a_folder_but_for_two_words() {
+    let page = |args: &[&str]| parse(args).unwrap().1.page.page;
+    assert_eq!(page(&[]), PageChoice::Embedded);
+    assert_eq!(page(&["--page", "embedded"]), PageChoice::Embedded);
+    assert_eq!(page(&["--page", "none"]), PageChoice::None);
+    assert_eq!(page(&["--page", "./none"]), PageChoice::Folder("./none".into()));
+    let policy = |text| parse(&["--page-csp", text]).unwrap().1.page.page_csp;
+    assert_eq!(policy("none"), Policy::Omitted);
+    assert_eq!(policy("default-src *"), Policy::Fixed("default-src *".parse().unwrap()));
 }
 
 /// Whatever is counted or takes time: with each new option this asks again what zero means there.
@@ -136,6 +150,14 @@ fn bad_values_are_bad_usage() {
         &["--backend-client-cert", "file"],
         &["--backend-health-interval", "0s"],
         &["--trusted-proxy", "proxy"],
+        &["--page", ""],
+        &["--page-csp", ""],
+        &["--page-csp", "default-src 'self'\nx: y"],
+        &["--page-csp", "default-src 'sälf'"],
+        &["--page-prefix", ""],
+        &["--page-prefix", "/"],
+        &["--page-prefix", "runnel"],
+        &["--page-prefix", "/runnel/../.."],
         &["--no-such-option"],
         &["no-such-command"],
     ] {

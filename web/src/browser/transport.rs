@@ -1,8 +1,9 @@
-//! How calls leave the page: by `fetch`, as binary gRPC-Web, to the origin the page came from.
+//! How calls leave the page: by `fetch`, as binary gRPC-Web, to the server the page came from, below the
+//! path where a proxy has mounted it.
 
-use leptos::prelude::window;
 use runnel_web::api::ApiClient;
 use runnel_web::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch};
+use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::network::Network;
 
@@ -11,6 +12,24 @@ pub(crate) type Api = ApiClient<FetchTransport>;
 
 /// A client of the server that the page came from.
 pub(crate) fn same_origin(network: &Network) -> Api {
-    let origin = window().location().origin().unwrap_or_default();
-    ApiClient::new(by_fetch(origin, MESSAGE_LIMIT_BYTES)).with_network(network.watch())
+    ApiClient::new(by_fetch(root(), MESSAGE_LIMIT_BYTES)).with_network(network.watch())
+}
+
+/// Where the page is mounted, without a slash at its end. Its program lies at its root, whatever place in
+/// it was opened.
+fn root() -> String {
+    let program = IMPORT_META.with(ImportMeta::url);
+    program.rsplit_once('/').map_or(String::new(), |(root, _file)| root.to_owned())
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type ImportMeta;
+
+    #[wasm_bindgen(thread_local_v2, js_namespace = import, js_name = meta)]
+    static IMPORT_META: ImportMeta;
+
+    /// The URL that the JavaScript of this program came from.
+    #[wasm_bindgen(method, getter)]
+    fn url(this: &ImportMeta) -> String;
 }

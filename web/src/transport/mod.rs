@@ -40,8 +40,8 @@ pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 #[cfg(target_arch = "wasm32")]
 pub type FetchTransport = Mended<fetch::DecoratedFetch<tonic_web_wasm_client::Client>>;
 
-/// A transport to the server at `origin` (scheme and authority, no path) by `fetch`, as binary
-/// gRPC-Web. A message of more than `message_limit_bytes` is refused before it is received.
+/// A transport to the server at `origin` (scheme and authority, and the path where a proxy mounts it, without
+/// a slash at the end) by `fetch`, as binary gRPC-Web. A message of more than `message_limit_bytes` is refused before it is received.
 #[cfg(target_arch = "wasm32")]
 #[must_use]
 pub fn by_fetch(origin: String, message_limit_bytes: usize) -> FetchTransport {
