@@ -20,11 +20,23 @@ use crate::browser::{ids, only_says, open_and_settle, until_state};
 
 /// The lines between a fence of this language and the next, in the documentation of proxies.
 fn snippet(language: &str) -> String {
+    block(&section(), language)
+}
+
+/// The same, where a proxy mounts the server below a path.
+fn snippet_below_a_path(language: &str) -> String {
+    block(section().split_once("\n### Below a path\n").unwrap().1, language)
+}
+
+fn section() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/OPERATING.md");
     let text = fs::read_to_string(file).unwrap();
     let (_, section) = text.split_once("\n## Behind a proxy\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let (_, block) = section.split_once(&format!("\n```{language}\n")).unwrap();
+    section.split_once("\n## ").unwrap().0.to_owned()
+}
+
+fn block(text: &str, language: &str) -> String {
+    let (_, block) = text.split_once(&format!("\n```{language}\n")).unwrap();
     block.split_once("```\n").unwrap().0.to_owned()
 }
 
@@ -36,7 +48,11 @@ fn with(text: &str, before: &str, after: &str) -> String {
 
 /// A server as the documentation starts it, on a free port.
 async fn documented_server() -> Binary {
-    let command = snippet("sh");
+    start(&snippet("sh")).await
+}
+
+/// What a command of the documentation starts, on a free port.
+async fn start(command: &str) -> Binary {
     let mut words = command.split_whitespace();
     assert_eq!(
         words.by_ref().take(3).collect::<Vec<_>>(),
@@ -59,6 +75,13 @@ impl Nginx {
         let text = with(&text, "listen 80;", &format!("listen {web};"));
         let configuration = with(&text, "listen 50051 ", &format!("listen {grpc} "));
         Self { web, grpc, configuration }
+    }
+
+    /// Mounts the server as this block says, and no longer at the root.
+    fn mount(&mut self, location: &str) {
+        let (before, rest) = self.configuration.split_once("    location / {\n").unwrap();
+        let (_, after) = rest.split_once("    }\n").unwrap();
+        self.configuration = [before, location, after].concat();
     }
 
     async fn start(&self) -> Proxy {
@@ -144,6 +167,33 @@ async fn behind_the_documented_caddy_the_page_and_native_clients_call() {
     let text = with(&text, "\tservers {", "\tadmin off\n\tdefault_bind 127.0.0.1\n\tservers {");
     let _proxy = Proxy::caddy(&text, address).await;
     answers_behind(address, address, server).await;
+}
+
+/// Below a path that nginx takes away, and below one that it passes on.
+#[tokio::test]
+async fn below_a_path_of_the_documented_nginx_the_page_calls() {
+    let taken_away = snippet_below_a_path("nginx");
+    let passed_on = with(&taken_away, "proxy_pass http://runnel/;", "proxy_pass http://runnel;");
+    in_browser(async move |page: Browser| {
+        for (location, command) in
+            [(taken_away, snippet("sh")), (passed_on, snippet_below_a_path("sh"))]
+        {
+            let mut server = start(&command).await;
+            let mut nginx = Nginx::before(&server).await;
+            nginx.mount(&location);
+            let _proxy = nginx.start().await;
+            every_native_call_answers(nginx.grpc).await;
+            for expected in ["getAll", "getStream"] {
+                server.call_line(expected).await;
+            }
+            // Without a slash, at the root of the page, and at a place deep in it.
+            for place in ["/runnel", "/runnel/", "/runnel/stream/42"] {
+                let url = format!("{}{place}", url(nginx.web));
+                every_call_of_the_page_answers(&page, &url, &mut server).await;
+            }
+        }
+    })
+    .await;
 }
 
 /// What people write who have not read the documentation: the port is lost, or only said elsewhere.

@@ -5,18 +5,23 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use runnel_tests::{binary::Binary, wire};
 
-struct Fetched {
-    head: Response<()>,
-    body: Bytes,
+pub(crate) struct Fetched {
+    pub(crate) head: Response<()>,
+    pub(crate) body: Bytes,
 }
 
 impl Fetched {
-    fn header(&self, name: header::HeaderName) -> &str {
+    pub(crate) fn header(&self, name: header::HeaderName) -> &str {
         self.head.headers().get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
-async fn fetch(binary: &Binary, method: Method, path: &str, headers: &[(&str, &str)]) -> Fetched {
+pub(crate) async fn fetch(
+    binary: &Binary,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Fetched {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -27,7 +32,7 @@ async fn fetch(binary: &Binary, method: Method, path: &str, headers: &[(&str, &s
     Fetched { head: Response::from_parts(head, ()), body }
 }
 
-async fn get(binary: &Binary, path: &str) -> Fetched {
+pub(crate) async fn get(binary: &Binary, path: &str) -> Fetched {
     fetch(binary, Method::GET, path, &[]).await
 }
 
