@@ -294,11 +294,11 @@ async fn what_is_no_page_is_bad_usage_and_the_words_say_why() {
         let words = refused(&args).await;
         assert!(words.contains(why), "{args:?}: {words}");
     }
-    // Nothing at all is no folder either, but a file that may not be read is told by its name.
+    // Root may read every file.
     if fs::read(Path::new("/etc/shadow")).is_err() {
         let folder = vite();
         let index = folder.path().join("index.html");
-        fs::set_permissions(&index, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&index, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
         let words = refused(&["--page", folder.path().to_str().unwrap()]).await;
         assert!(words.contains("cannot be read"), "{words}");
     }

@@ -17,7 +17,6 @@ pub struct Body(Inner);
 #[derive(Debug)]
 enum Inner {
     Whole(Bytes),
-    #[cfg(feature = "folder")]
     File(reading::Reading),
 }
 
@@ -33,7 +32,6 @@ impl Body {
     }
 
     /// The first `bytes` of an open file.
-    #[cfg(feature = "folder")]
     pub(crate) fn file(file: std::fs::File, bytes: u64) -> Self {
         Self(Inner::File(reading::Reading::new(file, bytes)))
     }
@@ -42,7 +40,6 @@ impl Body {
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match &self.0 {
             Inner::Whole(bytes) => Some(bytes),
-            #[cfg(feature = "folder")]
             Inner::File(_) => None,
         }
     }
@@ -51,7 +48,6 @@ impl Body {
     pub(crate) fn remaining_bytes(&self) -> u64 {
         match &self.0 {
             Inner::Whole(bytes) => bytes.len() as u64,
-            #[cfg(feature = "folder")]
             Inner::File(reading) => reading.remaining_bytes(),
         }
     }
@@ -63,13 +59,11 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        #[cfg_attr(not(feature = "folder"), expect(unused_variables, reason = "nothing waits"))]
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut self.0 {
             Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Inner::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            #[cfg(feature = "folder")]
             Inner::File(reading) => {
                 reading.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
@@ -85,7 +79,6 @@ impl http_body::Body for Body {
     }
 }
 
-#[cfg(feature = "folder")]
 mod reading {
     use std::{
         io,

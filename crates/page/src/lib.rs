@@ -2,7 +2,6 @@
 
 mod body;
 mod file;
-#[cfg(feature = "folder")]
 mod folder;
 mod headers;
 mod media_type;
@@ -23,7 +22,6 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
-#[cfg(feature = "folder")]
 pub use self::folder::FolderError;
 #[doc(hidden)]
 pub use self::negotiation::{accepts, etag_matches};
@@ -50,7 +48,6 @@ pub struct Page {
 #[derive(Debug)]
 enum Files {
     Memory(Memory),
-    #[cfg(feature = "folder")]
     Folder(folder::Folder),
 }
 
@@ -66,7 +63,6 @@ impl Page {
     /// from then on. Hidden files, and links that lead out of the folder, are not.
     ///
     /// Must be answered for within a tokio runtime.
-    #[cfg(feature = "folder")]
     pub fn in_folder(path: impl AsRef<std::path::Path>) -> Result<Self, FolderError> {
         let folder = folder::Folder::new(path.as_ref());
         folder.check()?;
@@ -75,7 +71,6 @@ impl Page {
 
     /// The same as [`in_folder`](Self::in_folder), of a folder that need not be there yet: until it is,
     /// every answer is 404.
-    #[cfg(feature = "folder")]
     pub fn in_folder_to_come(path: impl AsRef<std::path::Path>) -> Self {
         Self::new(Files::Folder(folder::Folder::new(path.as_ref())))
     }
@@ -137,7 +132,6 @@ impl Page {
                 let answer = name.and_then(|name| memory.answer(&name, codings));
                 (answer, memory.index_scripts())
             }
-            #[cfg(feature = "folder")]
             Files::Folder(folder) => folder.answer(name, codings).await,
         }
     }

@@ -18,7 +18,6 @@ pub(crate) fn is_html(name: &str) -> bool {
 
 /// Whether compression makes such a file smaller: text, and WebAssembly. Images and most fonts are
 /// compressed already.
-#[cfg(feature = "folder")]
 pub(crate) fn is_compressible(name: &str) -> bool {
     const SUBTYPES: [&str; 7] =
         ["javascript", "json", "wasm", "xml", "x-icon", "vnd.microsoft.icon", "x-javascript"];
@@ -48,7 +47,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "folder")]
     #[test]
     fn text_and_wasm_are_compressible_and_images_are_not() {
         for name in ["a.html", "a.js", "a.css", "a.wasm", "a.svg", "a.json", "a.xml", "a.ttf"] {

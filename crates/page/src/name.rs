@@ -103,4 +103,19 @@ mod tests {
             assert_eq!(Name::of(path).unwrap().depth, depth, "{path}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_path_is_its_parts_are_plain_names(
+            path in "/(\\.|/|%2e|%2f|%5c|%00|%25|%c3|%bc|%|a|well-known|\\\\){0,30}"
+        ) {
+            if let Some(name) = Name::of(&path) {
+                for part in name.file.split('/') {
+                    assert!(!matches!(part, "." | ".."), "{part}");
+                    assert!(!part.contains(['\\', '\0']), "{part}");
+                    assert!(!part.starts_with('.') || name.file.starts_with(".well-known"), "{part}");
+                }
+            }
+        }
+    }
 }

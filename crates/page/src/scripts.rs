@@ -125,4 +125,18 @@ mod tests {
             assert_eq!(inline(html), expected, "{html}");
         }
     }
+
+    proptest::proptest! {
+        /// HTML is whatever somebody's build left; nothing in it may panic.
+        #[test]
+        fn whatever_the_html_is_its_scripts_are_parts_of_it(
+            html in "(<|<!--|-->|<script|</script|>| src|=|\"|'|/|a|\u{fc}|\r\n){0,40}"
+        ) {
+            for script in inline(&html) {
+                assert!(html.contains(script));
+                assert!(!script.contains("</script>"), "{script}");
+            }
+            sources(&html);
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! A page in a folder: what is served of it, and what is not.
 
-#![cfg(feature = "folder")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{
