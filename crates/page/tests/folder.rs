@@ -85,10 +85,12 @@ async fn what_is_written_to_the_folder_is_served_from_then_on() {
     let (first, _) = ask(&page, "/app.js", &[("accept-encoding", "gzip")]).await;
     assert_eq!(first.headers()[header::CONTENT_ENCODING], "gzip");
 
-    // As long as before, and a moment later: neither length nor second tells the two apart.
-    for (script, modified) in [("b", 0), ("c", 1), ("d", 1), ("d", 60_000)] {
+    // As long as before, and at the same time: nothing but the bytes tells the first two apart. The time is
+    // ahead, so that it is as recent however long this takes.
+    let now = SystemTime::now();
+    let (just_now, long_ago) = (now + Duration::from_hours(1), now - Duration::from_mins(1));
+    for (script, modified) in [("b", just_now), ("c", just_now), ("d", long_ago)] {
         let script = format!("{script}();\n").repeat(1000);
-        let modified = SystemTime::now() - Duration::from_millis(modified);
         write_at(&folder, "app.js", &script, modified);
         assert_eq!(text(&page, "/app.js").await, script);
         let (again, _) = ask(&page, "/app.js", &[("if-none-match", etag(first.headers()))]).await;
@@ -206,6 +208,18 @@ async fn more_files_than_there_is_room_for_are_all_served() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(body == content(n).as_bytes(), "{n}.txt");
     }
+
+    // When nobody reads them any more, what is kept of them makes room for others: this one takes
+    // several megabytes, compressed.
+    let mut state = 1_u32;
+    let digits = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + u8::try_from(state >> 28).unwrap())
+    });
+    write(&folder, "digits.txt", &digits.take(12 * 1024 * 1024).collect::<String>());
+    let (head, body) = ask(&page, "/digits.txt", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(head.headers()[header::CONTENT_ENCODING], "gzip");
+    assert!(body.len() > 5 * 1024 * 1024, "{}", body.len());
 }
 
 #[cfg(unix)]
