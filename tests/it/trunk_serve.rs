@@ -18,7 +18,7 @@ use tokio::{
 const BUILD_PATIENCE: Duration = Duration::from_mins(15);
 
 /// What a page is built from, and what cargo wants of the workspace around it.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "Cargo.lock",
     "Cargo.toml",
     "Trunk.toml",
@@ -26,6 +26,7 @@ const SOURCES: [&str; 12] = [
     "rust-toolchain.toml",
     ".cargo",
     "bench",
+    "crates",
     "protos",
     "server",
     "tests",

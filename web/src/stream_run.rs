@@ -6,8 +6,8 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
+use runnel_client::transport::FetchTransport;
 use runnel_web::api::{ApiError, Connection, ItemStream};
-use runnel_web::transport::FetchTransport;
 
 use crate::browser::clock::{Budget, now_ms};
 use crate::browser::network::Network;

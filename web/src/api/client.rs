@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::clock::{Instant, chance, sleep, within};
 use super::network::Network;
 use super::{ApiError, ItemStream, Policy, RetryBudget, Transport};
-use crate::transport::Unary;
+use runnel_client::transport::Unary;
 
 /// Tokens of the retry budget, and thousandths that a success gives back. gRPC's own example.
 const BUDGET: (u32, u32) = (10, 100);

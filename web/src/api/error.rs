@@ -8,7 +8,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::rows::Full;
-use crate::transport::TransportError;
+use runnel_client::transport::TransportError;
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

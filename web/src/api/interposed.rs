@@ -4,7 +4,7 @@
 use tonic::Code;
 
 use super::ApiError;
-use crate::transport::TransportError;
+use runnel_client::transport::TransportError;
 
 impl From<&TransportError> for ApiError {
     fn from(error: &TransportError) -> Self {

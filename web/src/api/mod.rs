@@ -43,6 +43,7 @@ pub use client::ApiClient;
 pub use connection::Connection;
 pub use error::{ApiError, FieldViolation};
 pub use policy::Policy;
-pub use runnel_protos::{api::Item, code_name};
+pub use runnel_protos::api::Item;
+pub use runnel_wire::code_name;
 pub use stream::ItemStream;
 pub use transport::Transport;

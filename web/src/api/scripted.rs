@@ -17,7 +17,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::codegen::{Bytes, Service};
 use tonic::{Code, Status};
 
-use crate::transport::{TransportError, Unary};
+use runnel_client::transport::{TransportError, Unary};
 
 /// What a call is answered with.
 pub(super) enum Answer {

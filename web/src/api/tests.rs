@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::Connection::{Connecting, Live, Offline, Resuming};
 use super::scripted::{Answer, End, Script, items, message};
 use super::{ApiClient, ApiError, ItemStream, Policy};
-use crate::transport::TransportError;
+use runnel_client::transport::TransportError;
 
 /// To which tokio's clock rounds up.
 const MS: Duration = Duration::from_millis(1);

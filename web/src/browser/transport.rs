@@ -1,8 +1,8 @@
 //! How calls leave the page: by `fetch`, as binary gRPC-Web, to the origin the page came from.
 
 use leptos::prelude::window;
+use runnel_client::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch};
 use runnel_web::api::ApiClient;
-use runnel_web::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch};
 
 use super::network::Network;
 

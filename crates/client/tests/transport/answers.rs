@@ -7,14 +7,9 @@ pub(crate) fn frame(flags: u8, content: &[u8]) -> Vec<u8> {
     [&[flags], &length[..], content].concat()
 }
 
-/// The message `Item { id, name: "n" }`, in its frame.
-pub(crate) fn item(id: u8) -> Vec<u8> {
-    frame(0, &[0x08, id, 0x12, 1, b'n'])
-}
-
-/// The message `Hello { message: "hi" }`, in its frame.
-pub(crate) fn hello() -> Vec<u8> {
-    frame(0, &[0x0a, 2, b'h', b'i'])
+/// The message `Entry { cursor, text: "n" }`, in its frame; the cursor is one digit.
+pub(crate) fn entry(id: u8) -> Vec<u8> {
+    frame(0, &[0x0a, 1, b'0' + id, 0x12, 1, b'n'])
 }
 
 pub(crate) fn trailers(block: &str) -> Vec<u8> {
@@ -25,8 +20,8 @@ pub(crate) fn ok() -> Vec<u8> {
     trailers("grpc-status:0\r\n")
 }
 
-pub(crate) fn three_items() -> Vec<u8> {
-    [item(1), item(2), item(3), trailers("grpc-status:0\r\nx-end:yes\r\n")].concat()
+pub(crate) fn three_entries() -> Vec<u8> {
+    [entry(1), entry(2), entry(3), trailers("grpc-status:0\r\nx-end:yes\r\n")].concat()
 }
 
 pub(crate) fn with_headers(mut answer: Answer, headers: &[(&'static str, &'static str)]) -> Answer {

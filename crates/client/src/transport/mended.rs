@@ -186,7 +186,7 @@ mod tests {
     use std::future::{Ready, ready};
 
     use http_body_util::{BodyExt as _, Full};
-    use runnel_protos::api::{HelloRequest, api_client::ApiClient};
+    use journal::{LastRequest, journal_client::JournalClient};
     use tonic::Code;
 
     use super::*;
@@ -210,7 +210,7 @@ mod tests {
                 http::HeaderValue::from_static("0"),
             )]);
             if let Some(exchange) = request.extensions().get::<Exchange>() {
-                let messages = u64::try_from(self.0.len() / HELLO.len()).unwrap();
+                let messages = u64::try_from(self.0.len() / ENTRY.len()).unwrap();
                 exchange.settle(Ok(Ending::Trailers { trailers: trailers.clone(), messages }));
             }
             let body = Full::new(Bytes::from_static(self.0));
@@ -218,27 +218,27 @@ mod tests {
         }
     }
 
-    const HELLO: &[u8] = b"\0\0\0\0\x04\x0a\x02hi";
-    const TWO_HELLOS: &[u8] = b"\0\0\0\0\x04\x0a\x02hi\0\0\0\0\x04\x0a\x02hi";
+    const ENTRY: &[u8] = b"\0\0\0\0\x04\x12\x02hi";
+    const TWO_ENTRIES: &[u8] = b"\0\0\0\0\x04\x12\x02hi\0\0\0\0\x04\x12\x02hi";
 
-    fn hello() -> tonic::Request<HelloRequest> {
-        let mut request = tonic::Request::new(HelloRequest::default());
+    fn last() -> tonic::Request<LastRequest> {
+        let mut request = tonic::Request::new(LastRequest::default());
         request.extensions_mut().insert(Unary);
         request
     }
 
     #[tokio::test]
     async fn several_messages_are_no_answer_to_a_unary_call() {
-        let answer = ApiClient::new(Mended::new(Canned(HELLO))).say_hello(hello()).await;
-        assert_eq!(answer.unwrap().into_inner().message, "hi");
-        let answer = ApiClient::new(Mended::new(Canned(TWO_HELLOS))).say_hello(hello()).await;
+        let answer = JournalClient::new(Mended::new(Canned(ENTRY))).last(last()).await;
+        assert_eq!(answer.unwrap().into_inner().text, "hi");
+        let answer = JournalClient::new(Mended::new(Canned(TWO_ENTRIES))).last(last()).await;
         assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
     }
 
     /// When this fails, tonic has been mended, and [`Unary`] can go.
     #[tokio::test]
     async fn tonic_still_takes_the_first_of_several_messages() {
-        let answer = ApiClient::new(Canned(TWO_HELLOS)).say_hello(hello()).await;
-        assert_eq!(answer.unwrap().into_inner().message, "hi");
+        let answer = JournalClient::new(Canned(TWO_ENTRIES)).last(last()).await;
+        assert_eq!(answer.unwrap().into_inner().text, "hi");
     }
 }

@@ -2,7 +2,7 @@
 //! the library as it comes.
 //!
 //! A test named `upstream_…` holds the library to its fault. When it fails, the library has been
-//! mended, and what stands in for that fault in `web/src/transport` can go.
+//! mended, and what stands in for that fault in `crates/client/src/transport` can go.
 
 #![cfg(target_arch = "wasm32")]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]

@@ -2,18 +2,18 @@
 
 use std::error::Error as _;
 
-use runnel_web::transport::TransportError;
+use runnel_client::transport::TransportError;
 use tonic::Code;
 use wasm_bindgen_test::wasm_bindgen_test;
 use web_sys::RequestRedirect;
 
-use crate::answers::{item, ok, trailers, with_headers};
+use crate::answers::{entry, ok, trailers, with_headers};
 use crate::calls::{bare, call, ours, stream};
 use crate::scripted::{Answer, Scripted, Then, grpc_web};
 
 #[wasm_bindgen_test]
 async fn a_broken_connection_is_told_from_one_that_never_was() {
-    let answer = Answer { then: Then::Break, ..grpc_web([item(1), item(2)]) };
+    let answer = Answer { then: Then::Break, ..grpc_web([entry(1), entry(2)]) };
     let outcome = stream(ours(), &answer).await;
     assert_eq!((&outcome.ids[..], outcome.code()), (&[1, 2][..], Code::Unavailable));
     let detail = "TypeError: network error".to_owned();
@@ -28,7 +28,7 @@ async fn a_broken_connection_is_told_from_one_that_never_was() {
 
 #[wasm_bindgen_test]
 async fn upstream_calls_every_failure_of_the_network_unknown() {
-    let answer = Answer { then: Then::Break, ..grpc_web([item(1)]) };
+    let answer = Answer { then: Then::Break, ..grpc_web([entry(1)]) };
     assert_eq!(stream(bare(), &answer).await.code(), Code::Unknown);
     let _no_network = Scripted::new(None);
     assert_eq!(call(bare()).await.code(), Code::Unknown);
@@ -90,13 +90,13 @@ async fn a_status_in_the_head_counts_unless_a_body_follows() {
     assert_eq!(status.metadata().get("x-a").unwrap(), "1");
     assert!(status.source().is_none(), "the server's own word");
 
-    let contradicted = with_headers(grpc_web([item(1), ok()]), &[("grpc-status", "8")]);
+    let contradicted = with_headers(grpc_web([entry(1), ok()]), &[("grpc-status", "8")]);
     let outcome = stream(ours(), &contradicted).await;
     assert_eq!((&outcome.ids[..], outcome.code()), (&[1][..], Code::Ok));
 }
 
 #[wasm_bindgen_test]
 async fn upstream_believes_a_status_in_the_head_whatever_follows() {
-    let contradicted = with_headers(grpc_web([item(1), ok()]), &[("grpc-status", "8")]);
+    let contradicted = with_headers(grpc_web([entry(1), ok()]), &[("grpc-status", "8")]);
     assert_eq!(stream(bare(), &contradicted).await.code(), Code::ResourceExhausted);
 }

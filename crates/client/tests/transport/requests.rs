@@ -2,15 +2,15 @@
 
 use std::pin::pin;
 
-use runnel_protos::api::ApiRequest;
-use runnel_protos::api::api_client::ApiClient;
+use journal::ReadRequest;
+use journal::journal_client::JournalClient;
 use tonic::Request;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::answers::{item, ok};
+use crate::answers::{entry, ok};
 use crate::calls::{bare, ours};
 use crate::scripted::{Answer, Scripted, Then, grpc_web};
 
@@ -21,11 +21,11 @@ where
     T::ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
 {
     let scripted = Scripted::new(Some(grpc_web([ok()])));
-    let mut request = Request::new(ApiRequest::default());
+    let mut request = Request::new(ReadRequest::default());
     for value in ["1", "2"] {
         request.metadata_mut().append("x-a", value.parse().unwrap());
     }
-    ApiClient::new(transport).get_stream(request).await.unwrap();
+    JournalClient::new(transport).read(request).await.unwrap();
     let headers = scripted.asked.borrow().headers.clone();
     headers.unwrap().get("x-a").unwrap()
 }
@@ -42,29 +42,29 @@ async fn upstream_sends_the_last_value_of_a_repeated_request_header() {
 
 #[wasm_bindgen_test]
 async fn a_dropped_stream_aborts_its_request() {
-    let scripted = Scripted::new(Some(Answer { then: Then::Wait, ..grpc_web([item(1)]) }));
-    let request = ApiRequest { length: 3, after: 0 };
-    let mut items = ApiClient::new(ours()).get_stream(request).await.unwrap().into_inner();
-    assert_eq!(items.message().await.unwrap().unwrap().id, 1);
+    let scripted = Scripted::new(Some(Answer { then: Then::Wait, ..grpc_web([entry(1)]) }));
+    let request = ReadRequest::default();
+    let mut entries = JournalClient::new(ours()).read(request).await.unwrap().into_inner();
+    assert_eq!(entries.message().await.unwrap().unwrap().cursor, "1");
     let signal = scripted.asked.borrow().signal.clone().unwrap();
     assert!(!signal.aborted());
-    drop(items);
+    drop(entries);
     assert!(signal.aborted());
 }
 
 #[wasm_bindgen_test]
 async fn nobody_else_sees_a_fetch_of_ours() {
-    let scripted = Scripted::new(Some(Answer { then: Then::Wait, ..grpc_web([item(1)]) }));
-    let request = ApiRequest { length: 3, after: 0 };
-    let mut client = ApiClient::new(ours());
-    let mut answer = pin!(client.get_stream(request));
+    let scripted = Scripted::new(Some(Answer { then: Then::Wait, ..grpc_web([entry(1)]) }));
+    let request = ReadRequest::default();
+    let mut client = JournalClient::new(ours());
+    let mut answer = pin!(client.read(request));
     // Between any two polls.
-    let items = std::future::poll_fn(|cx| {
+    let entries = std::future::poll_fn(|cx| {
         let polled = answer.as_mut().poll(cx);
         assert!(scripted.is_global());
         polled
     });
-    let mut items = items.await.unwrap().into_inner();
-    items.message().await.unwrap();
+    let mut entries = entries.await.unwrap().into_inner();
+    entries.message().await.unwrap();
     assert!(scripted.is_global());
 }

@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_corpus_of_answer_holds() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/answer");
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/answer");
         let mut inputs = 0;
         for entry in fs::read_dir(corpus).unwrap() {
             let path = entry.unwrap().path();

@@ -11,7 +11,7 @@
 //!
 //! `fetch` and `pieces` tell `mended` by an [`exchange`](Exchange) how a call ended. What they know of
 //! the protocol is plain Rust and tested natively: [`answer`] judges, by [`frames`] and [`trailers`].
-//! Each file names the faults of the library that it stands in for; `web/tests/transport` shows
+//! Each file names the faults of the library that it stands in for; `tests/transport` shows
 //! each in a browser, and fails when one has been mended there, so that ours can go.
 
 pub mod answer;

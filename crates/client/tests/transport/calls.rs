@@ -1,10 +1,10 @@
-//! Calls of the contract, by our transport and by the library alone, and what comes of them.
+//! Calls of a service, by our transport and by the library alone, and what comes of them.
 
 use std::error::Error as _;
 
-use runnel_protos::api::api_client::ApiClient;
-use runnel_protos::api::{ApiRequest, HelloRequest};
-use runnel_web::transport::{FetchTransport, TransportError, Unary, by_fetch};
+use journal::journal_client::JournalClient;
+use journal::{LastRequest, ReadRequest};
+use runnel_client::transport::{FetchTransport, TransportError, Unary, by_fetch};
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
@@ -25,7 +25,7 @@ pub(crate) fn bare() -> Client {
     Client::new(ORIGIN.to_owned())
 }
 
-/// What came of a `getStream`.
+/// What came of a `Read`.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) ids: Vec<u8>,
@@ -63,27 +63,26 @@ where
     T::ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
 {
     let mut ids = Vec::new();
-    let request = ApiRequest { length: 3, after: 0 };
-    let mut items = match ApiClient::new(transport).get_stream(request).await {
+    let mut entries = match JournalClient::new(transport).read(ReadRequest::default()).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Outcome { ids, end: Err(status) },
     };
     loop {
-        match items.message().await {
-            Ok(Some(item)) => ids.push(item.id.try_into().unwrap()),
+        match entries.message().await {
+            Ok(Some(entry)) => ids.push(entry.cursor.parse().unwrap()),
             Ok(None) => break,
             Err(status) => return Outcome { ids, end: Err(status) },
         }
     }
-    let end = items.trailers().await.map(Option::unwrap_or_default);
+    let end = entries.trailers().await.map(Option::unwrap_or_default);
     Outcome { ids, end }
 }
 
-/// A greeting by our transport, as the page asks for one.
-pub(crate) async fn greeting(answer: &Answer) -> Result<String, Status> {
+/// The text of the newest entry, by our transport and as a unary call.
+pub(crate) async fn last(answer: &Answer) -> Result<String, Status> {
     let _scripted = Scripted::new(Some(answer.clone()));
-    let mut request = Request::new(HelloRequest { name: String::new() });
+    let mut request = Request::new(LastRequest::default());
     request.extensions_mut().insert(Unary);
-    let answer = ApiClient::new(ours()).say_hello(request).await?;
-    Ok(answer.into_inner().message)
+    let answer = JournalClient::new(ours()).last(request).await?;
+    Ok(answer.into_inner().text)
 }

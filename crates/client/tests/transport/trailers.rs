@@ -1,16 +1,16 @@
 //! The trailers behind an answer: whole, all of them, or the answer was cut off.
 
-use runnel_web::transport::TransportError;
+use runnel_client::transport::TransportError;
 use tonic::Code;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::answers::{item, ok, split_at, three_items, trailers};
+use crate::answers::{entry, ok, split_at, three_entries, trailers};
 use crate::calls::{bare, ours, stream};
 use crate::scripted::{Answer, grpc_web};
 
 #[wasm_bindgen_test]
 async fn an_answer_may_be_split_at_every_byte() {
-    let answer = three_items();
+    let answer = three_entries();
     for at in 0..=answer.len() {
         let outcome = stream(ours(), &split_at(&answer, at)).await;
         assert_eq!(outcome.ids, [1, 2, 3], "split at {at}");
@@ -23,7 +23,7 @@ async fn an_answer_may_be_split_at_every_byte() {
 
 #[wasm_bindgen_test]
 async fn upstream_loses_trailers_that_two_chunks_share() {
-    let answer = three_items();
+    let answer = three_entries();
     let within = answer.len() - 3;
     assert_eq!(stream(bare(), &split_at(&answer, within)).await.code(), Code::Unknown);
 }
@@ -57,14 +57,14 @@ async fn upstream_fails_on_a_hundred_trailers() {
 
 #[wasm_bindgen_test]
 async fn an_answer_without_its_trailers_was_cut_off() {
-    let whole = [item(1), item(2), ok()].concat();
+    let whole = [entry(1), entry(2), ok()].concat();
     for end in [0, 3, 20, 21, 24, whole.len() - 1] {
         let outcome = stream(ours(), &grpc_web([whole[..end].to_vec()])).await;
         assert_eq!(outcome.cause(), Some(&TransportError::CutOff), "cut off at {end}");
     }
-    let outcome = stream(ours(), &grpc_web([item(1), item(2)])).await;
+    let outcome = stream(ours(), &grpc_web([entry(1), entry(2)])).await;
     assert_eq!((&outcome.ids[..], outcome.code()), (&[1, 2][..], Code::Internal));
 
-    let no_status = stream(ours(), &grpc_web([item(1), trailers("x-a:1\r\n")])).await;
+    let no_status = stream(ours(), &grpc_web([entry(1), trailers("x-a:1\r\n")])).await;
     assert_eq!(no_status.cause(), Some(&TransportError::NoStatus));
 }

@@ -4,13 +4,13 @@
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use runnel_web::transport::TransportError;
+use runnel_client::transport::TransportError;
 use tonic::Code;
 use wasm_bindgen_futures::JsFuture;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::answers::{hello, item, ok, trailers, with_headers};
-use crate::calls::{LIMIT_BYTES, bare, greeting, ours, stream};
+use crate::answers::{entry, ok, trailers, with_headers};
+use crate::calls::{LIMIT_BYTES, bare, last, ours, stream};
 use crate::scripted::{Answer, Then, grpc_web};
 
 fn text_mode() -> Answer {
@@ -34,7 +34,7 @@ async fn upstream_panics_in_text_mode() {
 
 /// An answer that begins a message of 1 GiB, and never goes on.
 fn too_large() -> Answer {
-    Answer { then: Then::Wait, ..grpc_web([item(1), vec![0, 0x40, 0, 0, 0]]) }
+    Answer { then: Then::Wait, ..grpc_web([entry(1), vec![0, 0x40, 0, 0, 0]]) }
 }
 
 #[wasm_bindgen_test]
@@ -62,24 +62,24 @@ async fn turn() {
 
 #[wasm_bindgen_test]
 async fn a_compression_that_was_not_asked_for_is_refused() {
-    let answer = with_headers(grpc_web([hello(), ok()]), &[("grpc-encoding", "snappy")]);
+    let answer = with_headers(grpc_web([entry(1), ok()]), &[("grpc-encoding", "snappy")]);
     let encoding = "snappy".to_owned();
     assert_eq!(stream(ours(), &answer).await.cause(), Some(&TransportError::Encoding { encoding }));
-    let answer = with_headers(grpc_web([item(1), ok()]), &[("grpc-encoding", "identity")]);
+    let answer = with_headers(grpc_web([entry(1), ok()]), &[("grpc-encoding", "identity")]);
     assert_eq!(stream(ours(), &answer).await.ids, [1]);
 }
 
 #[wasm_bindgen_test]
 async fn a_unary_answer_has_one_message() {
-    assert_eq!(greeting(&grpc_web([hello(), ok()])).await.unwrap(), "hi");
+    assert_eq!(last(&grpc_web([entry(1), ok()])).await.unwrap(), "n");
     for answer in [
         grpc_web([ok()]),
-        grpc_web([hello(), hello(), ok()]),
+        grpc_web([entry(1), entry(1), ok()]),
         with_headers(grpc_web([]), &[("grpc-status", "0")]),
     ] {
-        assert_eq!(greeting(&answer).await.unwrap_err().code(), Code::Unimplemented);
+        assert_eq!(last(&answer).await.unwrap_err().code(), Code::Unimplemented);
     }
     // A failure has none, and that is in order.
     let failure = grpc_web([trailers("grpc-status:5\r\n")]);
-    assert_eq!(greeting(&failure).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(last(&failure).await.unwrap_err().code(), Code::NotFound);
 }
