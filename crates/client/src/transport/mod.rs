@@ -24,11 +24,13 @@ mod mended;
 #[cfg(target_arch = "wasm32")]
 mod pieces;
 pub mod request;
+mod service;
 pub mod trailers;
 
 pub use error::TransportError;
 pub use exchange::Exchange;
 pub use mended::{Mended, MendedBody, Unary};
+pub use service::Transport;
 
 #[cfg(target_arch = "wasm32")]
 use tonic_web_wasm_client::options::{FetchOptions, Redirect};
@@ -40,13 +42,23 @@ pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 #[cfg(target_arch = "wasm32")]
 pub type FetchTransport = Mended<fetch::DecoratedFetch<tonic_web_wasm_client::Client>>;
 
-/// A transport to the server at `origin` (scheme and authority, no path) by `fetch`, as binary
-/// gRPC-Web. A message of more than `message_limit_bytes` is refused before it is received.
+/// A transport to the server that the page came from; in a worker, that its script came from.
 #[cfg(target_arch = "wasm32")]
 #[must_use]
-pub fn by_fetch(origin: String, message_limit_bytes: usize) -> FetchTransport {
+pub fn same_origin() -> FetchTransport {
+    let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).unwrap_or_default();
+    let origin = js_sys::Reflect::get(&location, &"origin".into()).unwrap_or_default();
+    by_fetch(origin.as_string().unwrap_or_default(), MESSAGE_LIMIT_BYTES)
+}
+
+/// A transport to the server at `base_url` by `fetch`, as binary gRPC-Web. The URL has a scheme and an
+/// authority, and no slash at its end; one with a path is for a server that is behind a proxy under that
+/// path. A message of more than `message_limit_bytes` is refused before it is received.
+#[cfg(target_arch = "wasm32")]
+#[must_use]
+pub fn by_fetch(base_url: String, message_limit_bytes: usize) -> FetchTransport {
     // A redirect that is followed ends, at a page to sign in on, as if there were no network.
     let options = FetchOptions::new().redirect(Redirect::Manual);
-    let library = tonic_web_wasm_client::Client::new_with_options(origin, options);
+    let library = tonic_web_wasm_client::Client::new_with_options(base_url, options);
     Mended::new(fetch::DecoratedFetch::new(library, message_limit_bytes))
 }

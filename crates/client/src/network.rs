@@ -6,35 +6,35 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use super::clock::sleep;
+use crate::clock::sleep;
 
 /// What is known of the way to the server. While it is `false` there is none, so nothing is worth
 /// trying; `true`, sent again or not, says that now is a good moment to try.
 #[derive(Debug, Clone)]
-pub(super) struct Network {
+pub(crate) struct Network {
     /// `None` where nobody knows.
     online: Option<watch::Receiver<bool>>,
 }
 
 impl Network {
     /// Nothing is known, so everything is tried.
-    pub(super) fn unknown() -> Self {
+    pub(crate) fn unknown() -> Self {
         Self { online: None }
     }
 
     /// Known from whoever sends to this channel.
-    pub(super) fn told_by(online: watch::Receiver<bool>) -> Self {
+    pub(crate) fn told_by(online: watch::Receiver<bool>) -> Self {
         Self { online: Some(online) }
     }
 
     /// Whether there is known to be none.
-    pub(super) fn is_offline(&self) -> bool {
+    pub(crate) fn is_offline(&self) -> bool {
         self.online.as_ref().is_some_and(|online| !*online.borrow())
     }
 
     /// Waits for this long, or less if a better moment is announced meanwhile; without a network, for
     /// that alone. `tell` hears of every change between the two. Whether a moment was announced.
-    pub(super) async fn wait(&mut self, delay: Duration, mut tell: impl FnMut(Wait)) -> bool {
+    pub(crate) async fn wait(&mut self, delay: Duration, mut tell: impl FnMut(Wait)) -> bool {
         let Some(online) = &mut self.online else {
             tell(Wait::For(delay));
             sleep(delay).await;
@@ -66,7 +66,7 @@ impl Network {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// Time.
     For(Duration),
     /// A network.

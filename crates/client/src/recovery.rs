@@ -5,51 +5,51 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::clock::Instant;
-use super::{ApiError, Policy, RetryBudget};
+use crate::clock::Instant;
+use crate::{CallError, Policy, RetryBudget};
 
 /// What is remembered from one failure to the next.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub(crate) struct Recovery {
     /// Since when nothing new came.
     since: Instant,
-    /// The last item there was at the last failure.
-    seen: i32,
-    /// Failures in a row without a new item.
+    /// How many messages there were at the last failure.
+    seen: u64,
+    /// Failures in a row without a new message.
     failures: u32,
 }
 
 impl Recovery {
     /// Nothing failed yet.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { since: now, seen: 0, failures: 0 }
     }
 
     /// Forgets how long nothing came: the time was no try, or somebody asked for new ones.
-    pub(super) fn start_over(&mut self, now: Instant) {
+    pub(crate) fn start_over(&mut self, now: Instant) {
         self.since = now;
         self.failures = 0;
     }
 
-    /// How long to wait before resuming after `error`, with `last` the id of the last item there is;
-    /// `None` gives up.
-    pub(super) fn delay(
+    /// How long to wait before resuming after `error`, with so many messages `delivered`; `None` gives
+    /// up.
+    pub(crate) fn delay(
         &mut self,
-        error: &ApiError,
-        last: i32,
+        error: &CallError,
+        delivered: u64,
         policy: &Policy,
         budget: &RetryBudget,
         now: Instant,
         chance: f64,
     ) -> Option<Duration> {
         let resumable =
-            if last > 0 { error.is_resumable_with_items() } else { error.is_resumable() };
+            if delivered > 0 { error.is_resumable_with_messages() } else { error.is_resumable() };
         if !resumable {
             return None;
         }
-        let came_further = last > self.seen;
+        let came_further = delivered > self.seen;
         if came_further {
-            self.seen = last;
+            self.seen = delivered;
             self.start_over(now);
             budget.succeeded();
         }
@@ -69,8 +69,8 @@ impl Recovery {
 }
 
 /// A server that goes away in good order says so, and that another is to be asked.
-fn is_drained(error: &ApiError) -> bool {
-    matches!(error, ApiError::Refused { code: Code::Unavailable, .. })
+fn is_drained(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { code: Code::Unavailable, .. })
 }
 
 #[cfg(test)]
@@ -93,36 +93,45 @@ mod tests {
         }
 
         /// The wait in milliseconds, which then passes.
-        fn fails(&mut self, error: &ApiError, last: i32) -> Option<u128> {
+        fn fails(&mut self, error: &CallError, delivered: u64) -> Option<u128> {
             let Self { recovery, policy, budget, now } = self;
-            let delay = recovery.delay(error, last, policy, budget, *now, 1.0);
+            let delay = recovery.delay(error, delivered, policy, budget, *now, 1.0);
             self.now += delay.unwrap_or_default();
             delay.map(|delay| delay.as_millis())
         }
     }
 
-    fn cut() -> ApiError {
-        ApiError::Unreachable { detail: "connection reset".into() }
+    fn cut() -> CallError {
+        CallError::Unreachable { detail: "connection reset".into(), may_have_begun: true }
     }
 
-    fn refused(code: Code, retry_delay: Option<Duration>) -> ApiError {
+    fn refused(code: Code, retry_delay: Option<Duration>) -> CallError {
         let (message, violations) = (String::new(), vec![]);
-        ApiError::Refused { code, message, violations, retry_delay }
+        CallError::Refused { code, message, violations, retry_delay }
     }
 
     #[test]
-    fn waits_grow_until_an_item_comes_and_then_begin_anew() {
+    fn waits_grow_until_a_message_comes_and_then_begin_anew() {
         let mut stream = Stream::new();
-        assert_eq!([0, 0, 0].map(|last| stream.fails(&cut(), last)), [100, 200, 400].map(Some));
-        assert_eq!([7, 7, 7].map(|last| stream.fails(&cut(), last)), [100, 200, 400].map(Some));
+        assert_eq!(
+            [0, 0, 0].map(|delivered| stream.fails(&cut(), delivered)),
+            [100, 200, 400].map(Some)
+        );
+        assert_eq!(
+            [7, 7, 7].map(|delivered| stream.fails(&cut(), delivered)),
+            [100, 200, 400].map(Some)
+        );
         assert_eq!(stream.fails(&cut(), 8), Some(100));
     }
 
     #[test]
-    fn a_drain_is_resumed_at_once_if_there_was_an_item_since() {
+    fn a_drain_is_resumed_at_once_if_there_was_a_message_since() {
         let mut stream = Stream::new();
         let drained = refused(Code::Unavailable, None);
-        assert_eq!([3, 3, 3].map(|last| stream.fails(&drained, last)), [0, 100, 200].map(Some));
+        assert_eq!(
+            [3, 3, 3].map(|delivered| stream.fails(&drained, delivered)),
+            [0, 100, 200].map(Some)
+        );
         assert_eq!(stream.fails(&drained, 4), Some(0));
     }
 
@@ -130,9 +139,12 @@ mod tests {
     fn it_waits_for_as_long_as_the_server_asks_for_and_then_some() {
         let mut stream = Stream::new();
         let full = refused(Code::ResourceExhausted, Some(Duration::from_secs(1)));
-        assert_eq!([0, 0].map(|last| stream.fails(&full, last)), [1_100, 1_200].map(Some));
+        assert_eq!(
+            [0, 0].map(|delivered| stream.fails(&full, delivered)),
+            [1_100, 1_200].map(Some)
+        );
         let for_hours = refused(Code::Unavailable, Some(Duration::from_hours(2)));
-        assert_eq!([0, 1].map(|last| stream.fails(&for_hours, last)), [None, None]);
+        assert_eq!([0, 1].map(|delivered| stream.fails(&for_hours, delivered)), [None, None]);
     }
 
     #[test]
@@ -153,25 +165,25 @@ mod tests {
             refused(Code::InvalidArgument, None),
             refused(Code::ResourceExhausted, None),
             refused(Code::Internal, None),
-            ApiError::Cancelled,
-            ApiError::Protocol { detail: String::new() },
+            CallError::Cancelled,
+            CallError::Protocol { detail: String::new() },
         ] {
             assert_eq!(stream.fails(&error, 5), None, "{error:?}");
         }
         // A cap on the time of one answer is no reason to lose the stream.
-        assert_eq!(stream.fails(&ApiError::TimedOut { message: String::new() }, 6), Some(100));
+        assert_eq!(stream.fails(&CallError::TimedOut { message: String::new() }, 6), Some(100));
     }
 
     #[test]
-    fn what_stands_in_the_way_of_a_stream_with_items_is_waited_out() {
+    fn what_stands_in_the_way_of_a_stream_with_messages_is_waited_out() {
         let interposed =
-            ApiError::Interposed { code: Code::Unimplemented, detail: "HTTP 404".into() };
+            CallError::Interposed { code: Code::Unimplemented, detail: "HTTP 404".into() };
         assert_eq!(Stream::new().fails(&interposed, 0), None, "a stream of nothing loses nothing");
         let mut stream = Stream::new();
         let waited: u128 = std::iter::from_fn(|| stream.fails(&interposed, 5)).sum();
         let patience = stream.policy.patience.as_millis();
         assert!(waited <= patience && waited > patience - 20_000, "{waited} ms");
-        let redirected = ApiError::Redirected { detail: String::new() };
+        let redirected = CallError::Redirected { detail: String::new() };
         assert_eq!(Stream::new().fails(&redirected, 5), None);
     }
 
@@ -180,7 +192,7 @@ mod tests {
         let mut stream = Stream::new();
         stream.budget = RetryBudget::new(4, 100);
         assert_eq!(
-            [0, 0, 0].map(|last| stream.fails(&cut(), last)),
+            [0, 0, 0].map(|delivered| stream.fails(&cut(), delivered)),
             [100, 10_000, 10_000].map(Some)
         );
         // An answer that brought something is no failure.
@@ -191,7 +203,7 @@ mod tests {
     fn what_an_answer_brought_fills_the_budget() {
         let mut stream = Stream::new();
         stream.budget = RetryBudget::new(4, 1000);
-        let waits = [0, 1, 2, 2].map(|last| stream.fails(&cut(), last));
+        let waits = [0, 1, 2, 2].map(|delivered| stream.fails(&cut(), delivered));
         assert_eq!(waits, [100, 100, 100, 200].map(Some));
     }
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use prost::Message;
-use runnel_protos::api::{ApiRequest, Item};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -20,7 +19,7 @@ use tonic::{Code, Status};
 use runnel_client::transport::{TransportError, Unary};
 
 /// What a call is answered with.
-pub(super) enum Answer {
+pub enum Answer {
     /// Nothing, ever.
     Silence,
     /// A status and nothing else.
@@ -33,7 +32,7 @@ pub(super) enum Answer {
 
 /// How an answer ends.
 #[derive(Clone, Copy)]
-pub(super) enum End {
+pub enum End {
     /// Well.
     Ok,
     /// With no status.
@@ -44,41 +43,41 @@ pub(super) enum End {
     Silence,
 }
 
-/// Answers with these items.
-pub(super) fn items(ids: impl IntoIterator<Item = i32>, end: End) -> Answer {
-    let item = |id| Item { id, name: format!("name {id}") }.encode_to_vec();
-    Answer::Messages(ids.into_iter().map(item).collect(), end)
+/// Answers with these messages.
+pub fn messages<M: Message>(messages: impl IntoIterator<Item = M>, end: End) -> Answer {
+    Answer::Messages(messages.into_iter().map(|message| message.encode_to_vec()).collect(), end)
 }
 
 /// Answers with one message.
-pub(super) fn message(message: &impl Message) -> Answer {
+pub fn message(message: &impl Message) -> Answer {
     Answer::Messages(vec![message.encode_to_vec()], End::Ok)
 }
 
 /// What was asked.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) headers: HeaderMap,
+pub struct Asked {
+    pub headers: HeaderMap,
     /// The message, without its prefix.
-    pub(super) message: Bytes,
+    pub message: Bytes,
     /// Whether one answer was to come.
-    pub(super) is_unary: bool,
-    pub(super) at: Instant,
+    pub is_unary: bool,
+    pub at: Instant,
 }
 
 impl Asked {
-    pub(super) fn range(&self) -> ApiRequest {
-        ApiRequest::decode(self.message.clone()).unwrap()
+    /// The message.
+    pub fn request<M: Message + Default>(&self) -> M {
+        M::decode(self.message.clone()).unwrap()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
 /// The transport. When the script is over, every call is refused with UNAVAILABLE.
 #[derive(Clone, Default)]
-pub(super) struct Script {
+pub struct Script {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// As many more references as there are calls without an answer.
@@ -88,27 +87,27 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers = Arc::new(Mutex::new(answers.into_iter().collect()));
         Self { answers, ..Self::default() }
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Calls that wait for their answer.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         Arc::strong_count(&self.unanswered) - Arc::strong_count(&self.answers)
     }
 
     /// Answers that have begun and are neither at their end nor dropped.
-    pub(super) fn reading(&self) -> usize {
+    pub fn reading(&self) -> usize {
         Arc::strong_count(&self.unread) - Arc::strong_count(&self.answers)
     }
 
     /// Adds to the script.
-    pub(super) fn push(&self, answer: Answer) {
+    pub fn push(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
     }
 }

@@ -1,24 +1,26 @@
-//! [`ApiError`]: why a call failed, told apart by what a caller can do about it. The one place
+//! [`CallError`]: why a call failed, told apart by what a caller can do about it. The one place
 //! where a [`tonic::Status`] is read; what came in the place of one is judged in `interposed`.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
-use tonic::{Code, Status, TimeoutExpired};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
-use crate::rows::Full;
-use runnel_client::transport::TransportError;
+use crate::transport::TransportError;
 
 /// Why a call failed.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApiError {
-    /// The server was not reached, or its answer was cut off before its end. The server may have seen
-    /// the call; asking again may help.
+pub enum CallError {
+    /// The server was not reached, or its answer was cut off before its end. Asking again may help.
     #[error("the server could not be reached: {detail}")]
     Unreachable {
         /// What the transport said, or what was missing.
         detail: String,
+        /// Whether the server may have seen the call; `false` if it certainly did not.
+        may_have_begun: bool,
     },
 
     /// The call's deadline passed, here or at the server.
@@ -30,7 +32,7 @@ pub enum ApiError {
 
     /// The server answered, and its answer is no. The same call again meets the same answer, unless
     /// the code says otherwise.
-    #[error("the server refused: {message} ({})", super::code_name(*.code))]
+    #[error("the server refused: {message} ({})", crate::code_name(*.code))]
     Refused {
         /// The status code; never [`Code::Ok`].
         code: Code,
@@ -63,7 +65,7 @@ pub enum ApiError {
         detail: String,
     },
 
-    /// The server's answer breaks the rules: not gRPC-Web after all, items out of order.
+    /// The server's answer breaks the rules: not gRPC-Web after all, messages out of order.
     #[error("the answer was not understood: {detail}")]
     Protocol {
         /// What was wrong with the answer.
@@ -80,7 +82,7 @@ pub struct FieldViolation {
     pub description: String,
 }
 
-impl ApiError {
+impl CallError {
     /// The gRPC code that stands for this error, whether a server sent it or not.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -110,6 +112,13 @@ impl ApiError {
         }
     }
 
+    /// Whether the call certainly did not begin, so that to make it again is safe even if to make it twice
+    /// is not: no connection could be opened to send it on, or a proxy said that it did not take it.
+    #[must_use]
+    pub fn did_not_begin(&self) -> bool {
+        matches!(self, Self::Unreachable { may_have_begun: false, .. })
+    }
+
     /// Whether a stream that failed so is worth resuming. A deadline that nobody here set is somebody's
     /// cap on how long one answer may take, and the rest is another answer.
     #[must_use]
@@ -117,10 +126,10 @@ impl ApiError {
         self.is_transient() || matches!(self, Self::TimedOut { .. })
     }
 
-    /// The same of a stream that has items. The way to the server was open before, so what stands in it
+    /// The same of a stream that has messages. The way to the server was open before, so what stands in it
     /// now may well go again.
     #[must_use]
-    pub fn is_resumable_with_items(&self) -> bool {
+    pub fn is_resumable_with_messages(&self) -> bool {
         self.is_resumable() || matches!(self, Self::Interposed { .. })
     }
 
@@ -129,7 +138,7 @@ impl ApiError {
     /// tab keeps the rows of this one.
     #[must_use]
     pub fn keeps_its_place(&self) -> bool {
-        self.is_resumable_with_items()
+        self.is_resumable_with_messages()
             || matches!(
                 self,
                 Self::Redirected { .. }
@@ -144,6 +153,19 @@ impl ApiError {
             || matches!(self.code(), Code::Unauthenticated | Code::Unimplemented)
     }
 
+    /// What the server or the transport said, word for word; empty if nothing.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Unreachable { detail, .. }
+            | Self::Interposed { detail, .. }
+            | Self::Redirected { detail }
+            | Self::Protocol { detail } => detail,
+            Self::TimedOut { message } | Self::Refused { message, .. } => message,
+            Self::Cancelled => "",
+        }
+    }
+
     /// How long the server asked to be left alone.
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {
@@ -154,7 +176,7 @@ impl ApiError {
     }
 }
 
-impl From<Status> for ApiError {
+impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         match status.code() {
             Code::DeadlineExceeded => Self::TimedOut { message: status.message().to_owned() },
@@ -168,11 +190,15 @@ impl From<Status> for ApiError {
                 Some(source) => match source.downcast_ref::<TransportError>() {
                     Some(error) => error.into(),
                     None if code == Code::Internal => Self::Protocol { detail: root_of(source) },
-                    None => Self::Unreachable { detail: root_of(source) },
+                    None => Self::Unreachable {
+                        detail: root_of(source),
+                        may_have_begun: !is_no_connection(source),
+                    },
                 },
-                None if is_cut_off(&status) => {
-                    Self::Unreachable { detail: "the answer was cut off before its end".to_owned() }
-                }
+                None if is_cut_off(&status) => Self::Unreachable {
+                    detail: "the answer was cut off before its end".to_owned(),
+                    may_have_begun: true,
+                },
                 None if is_tonics_own(&status) => {
                     Self::Protocol { detail: status.message().to_owned() }
                 }
@@ -182,13 +208,7 @@ impl From<Status> for ApiError {
     }
 }
 
-impl From<Full> for ApiError {
-    fn from(full: Full) -> Self {
-        Self::Protocol { detail: full.to_string() }
-    }
-}
-
-fn refused(status: &Status) -> ApiError {
+fn refused(status: &Status) -> CallError {
     let violations = status.get_details_bad_request().map_or_else(Vec::new, |bad_request| {
         bad_request
             .field_violations
@@ -198,19 +218,26 @@ fn refused(status: &Status) -> ApiError {
     });
     let retry_delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let message = status.message().to_owned();
-    ApiError::Refused { code: status.code(), message, violations, retry_delay }
+    CallError::Refused { code: status.code(), message, violations, retry_delay }
 }
 
 /// tonic's own channel looks at `grpc-timeout` too, and calls a deadline that passed CANCELLED.
 fn ran_out_of_time(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<TimeoutExpired>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    status.source().is_some_and(|source| chain(source).any(<dyn Error>::is::<TimeoutExpired>))
+}
+
+/// Whether there was no connection to send the call on: tonic's own channel says so, and so does any
+/// transport whose system refused to open one.
+fn is_no_connection(source: &(dyn Error + 'static)) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    chain(source).any(|error| {
+        error.is::<ConnectError>() || error.downcast_ref::<io::Error>().is_some_and(refused)
+    })
+}
+
+/// An error and its causes, outermost first.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// Whether tonic found an answer to end before its end. Nothing but its words sets such a status apart
@@ -231,17 +258,11 @@ fn is_tonics(status: &Status, words: &[&str]) -> bool {
 
 /// The innermost error, which says most: the outer ones are "transport error" and the like.
 fn root_of(error: &(dyn Error + 'static)) -> String {
-    let mut root = error;
-    while let Some(inner) = root.source() {
-        root = inner;
-    }
-    root.to_string()
+    chain(error).last().unwrap_or(error).to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -252,8 +273,8 @@ mod tests {
         let status =
             Status::with_error_details(Code::InvalidArgument, "length is negative", details);
         assert_eq!(
-            ApiError::from(status),
-            ApiError::Refused {
+            CallError::from(status),
+            CallError::Refused {
                 code: Code::InvalidArgument,
                 message: "length is negative".into(),
                 violations: vec![FieldViolation {
@@ -271,8 +292,8 @@ mod tests {
         let broken = Status::with_details(Code::ResourceExhausted, "too long", vec![0xff].into());
         for status in [plain, broken] {
             assert_eq!(
-                ApiError::from(status),
-                ApiError::Refused {
+                CallError::from(status),
+                CallError::Refused {
                     code: Code::ResourceExhausted,
                     message: "too long".into(),
                     violations: vec![],
@@ -287,11 +308,11 @@ mod tests {
         let second = Duration::from_secs(1);
         let details = ErrorDetails::with_retry_info(Some(second));
         let full = Status::with_error_details(Code::ResourceExhausted, "full", details);
-        let full = ApiError::from(full);
+        let full = CallError::from(full);
         assert_eq!(full.retry_delay(), Some(second));
         assert!(full.is_transient());
-        assert!(!ApiError::from(Status::resource_exhausted("too long")).is_transient());
-        assert!(ApiError::from(Status::unavailable("draining")).is_transient());
+        assert!(!CallError::from(Status::resource_exhausted("too long")).is_transient());
+        assert!(CallError::from(Status::unavailable("draining")).is_transient());
     }
 
     #[test]
@@ -300,28 +321,29 @@ mod tests {
         let status = Status::from_error(Box::new(refused));
         assert_eq!(status.code(), Code::Unknown);
         assert_eq!(
-            ApiError::from(status),
-            ApiError::Unreachable { detail: "connection refused".into() }
+            CallError::from(status),
+            CallError::Unreachable { detail: "connection refused".into(), may_have_begun: false }
         );
     }
 
     #[test]
     fn unavailable_from_the_server_is_a_refusal_and_from_the_transport_is_not() {
-        let sent = ApiError::from(Status::unavailable("draining"));
-        assert!(matches!(sent, ApiError::Refused { code: Code::Unavailable, .. }), "{sent:?}");
+        let sent = CallError::from(Status::unavailable("draining"));
+        assert!(matches!(sent, CallError::Refused { code: Code::Unavailable, .. }), "{sent:?}");
 
         let mut made = Status::unavailable("tcp connect error");
         made.set_source(std::sync::Arc::new(io::Error::other("no route to host")));
-        let made = ApiError::from(made);
-        assert_eq!(made, ApiError::Unreachable { detail: "no route to host".into() });
+        let made = CallError::from(made);
+        let detail = "no route to host".into();
+        assert_eq!(made, CallError::Unreachable { detail, may_have_begun: true });
         assert_eq!(made.code(), Code::Unavailable);
     }
 
     #[test]
     fn deadlines_and_cancellations_have_names_of_their_own() {
-        let late = ApiError::from(Status::deadline_exceeded("2 s"));
-        assert_eq!(late, ApiError::TimedOut { message: "2 s".into() });
-        assert_eq!(ApiError::from(Status::cancelled("")), ApiError::Cancelled);
+        let late = CallError::from(Status::deadline_exceeded("2 s"));
+        assert_eq!(late, CallError::TimedOut { message: "2 s".into() });
+        assert_eq!(CallError::from(Status::cancelled("")), CallError::Cancelled);
     }
 
     #[test]
@@ -330,20 +352,20 @@ mod tests {
             Status::unknown("protocol error: missing grpc-status trailer, ..."),
             Status::internal("Unexpected EOF decoding stream."),
         ] {
-            let error = ApiError::from(status);
-            assert!(matches!(error, ApiError::Unreachable { .. }), "{error:?}");
+            let error = CallError::from(status);
+            assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
             assert!(error.is_transient());
         }
-        let garbled = ApiError::from(Status::internal("protocol error: invalid compression flag"));
-        assert!(matches!(garbled, ApiError::Protocol { .. }));
-        let servers_own = ApiError::from(Status::unknown("disk on fire"));
-        assert!(matches!(servers_own, ApiError::Refused { code: Code::Unknown, .. }));
+        let garbled = CallError::from(Status::internal("protocol error: invalid compression flag"));
+        assert!(matches!(garbled, CallError::Protocol { .. }));
+        let servers_own = CallError::from(Status::unknown("disk on fire"));
+        assert!(matches!(servers_own, CallError::Refused { code: Code::Unknown, .. }));
     }
 
     #[test]
     fn a_deadline_that_the_channel_kept_is_a_deadline() {
         let late = Status::from_error(Box::new(TimeoutExpired(())));
         assert_eq!(late.code(), Code::Cancelled);
-        assert!(matches!(ApiError::from(late), ApiError::TimedOut { .. }));
+        assert!(matches!(CallError::from(late), CallError::TimedOut { .. }));
     }
 }

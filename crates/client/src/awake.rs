@@ -10,7 +10,7 @@ const LATE_MS: f64 = 2_000.0;
 /// look that comes much later than the first that was due says that the machine slept, or froze the page.
 /// Every time in it is in milliseconds.
 #[derive(Debug, Default)]
-pub(super) struct Awake {
+pub(crate) struct Awake {
     /// When it was last looked at.
     looked: f64,
     /// Time that nobody waited through.
@@ -21,12 +21,12 @@ pub(super) struct Awake {
 
 impl Awake {
     /// No time has passed yet.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { looked: 0.0, asleep: 0.0, due: Vec::new() }
     }
 
     /// The time awake, when the other clock says `now_ms`. Never goes back.
-    pub(super) fn look(&mut self, now_ms: f64) -> f64 {
+    pub(crate) fn look(&mut self, now_ms: f64) -> f64 {
         if let Some(first_ms) = self.due.iter().copied().reduce(f64::min) {
             let late_ms = now_ms - first_ms.max(self.looked);
             if late_ms > LATE_MS {
@@ -38,13 +38,13 @@ impl Awake {
     }
 
     /// A timer began that fires at `due_ms` of the other clock, which says `now_ms`.
-    pub(super) fn begin(&mut self, now_ms: f64, due_ms: f64) {
+    pub(crate) fn begin(&mut self, now_ms: f64, due_ms: f64) {
         self.look(now_ms);
         self.due.push(due_ms);
     }
 
     /// That timer fired, or nobody waits for it any longer.
-    pub(super) fn end(&mut self, now_ms: f64, due_ms: f64) {
+    pub(crate) fn end(&mut self, now_ms: f64, due_ms: f64) {
         self.look(now_ms);
         if let Some(at) = self.due.iter().position(|due| due.total_cmp(&due_ms).is_eq()) {
             self.due.swap_remove(at);

@@ -1,12 +1,23 @@
-//! [`Policy`]: how long calls are waited for, and how they are tried again.
+//! [`Policy`]: how long calls are waited for, and how they are tried again; [`Retry`]: which of them.
 
 use std::time::Duration;
 
-use super::Backoff;
+use crate::Backoff;
 
-/// What a client does about time and failure. Every call of the contract only reads, so each may be
-/// made again at will.
+/// Whether a call that failed may be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Only if it certainly did not begin, as when there was no connection to send it on: right for every
+    /// call. gRPC calls that a transparent retry
+    /// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries>).
+    IfNotBegun,
+    /// Whenever that may help: the call only reads, or to make it twice is the same as to make it once.
+    Idempotent,
+}
+
+/// What a client does about time and failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Policy {
     /// How long a unary call may take, its retries and the waits between them included. Sent to the
     /// server as what is left of it, and kept here.
@@ -18,9 +29,9 @@ pub struct Policy {
     pub backoff: Backoff,
     /// How long a stream may bring nothing, from the call on, before it counts as dead: a
     /// connection that silently broke says nothing, and gRPC-Web has no ping to ask it with.
-    /// Counted only while somebody waits for the next item.
+    /// Counted only while somebody waits for the next message.
     pub stall: Duration,
-    /// How long a stream is resumed again and again without one new item before it is given up.
+    /// How long a stream is resumed again and again without one new message before it is given up.
     pub patience: Duration,
 }
 

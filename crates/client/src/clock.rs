@@ -8,11 +8,11 @@ use futures_util::future::{Either, select};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    pub(in crate::api) use fastrand::f64 as chance;
-    pub(in crate::api) use tokio::time::{Instant, sleep};
+    pub(crate) use fastrand::f64 as chance;
+    pub(crate) use tokio::time::{Instant, sleep};
 }
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) use native::*;
+pub(crate) use native::*;
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
@@ -20,9 +20,14 @@ mod browser {
     use std::time::Duration;
 
     use gloo_timers::future::TimeoutFuture;
-    pub(in crate::api) use js_sys::Math::random as chance;
+    pub(crate) use js_sys::Math::random as chance;
+    use js_sys::Reflect;
 
-    use crate::api::awake::Awake;
+    use wasm_bindgen::JsCast as _;
+    use web_sys::Performance;
+
+    use crate::awake::Awake;
+    use crate::browser_network::is_hidden;
 
     thread_local! {
         static AWAKE: RefCell<Awake> = const { RefCell::new(Awake::new()) };
@@ -30,27 +35,27 @@ mod browser {
 
     /// A moment of the time awake: a deadline must not pass, and patience not end, while a laptop sleeps.
     #[derive(Debug, Clone, Copy)]
-    pub(in crate::api) struct Instant {
+    pub(crate) struct Instant {
         awake_ms: f64,
     }
 
     impl Instant {
-        pub(in crate::api) fn now() -> Self {
+        pub(crate) fn now() -> Self {
             let now_ms = now_ms();
             Self { awake_ms: AWAKE.with_borrow_mut(|awake| awake.look(now_ms)) }
         }
 
-        pub(in crate::api) fn elapsed(self) -> Duration {
+        pub(crate) fn elapsed(self) -> Duration {
             Self::now().saturating_duration_since(self)
         }
 
-        pub(in crate::api) fn saturating_duration_since(self, earlier: Self) -> Duration {
+        pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
             Duration::from_secs_f64((self.awake_ms - earlier.awake_ms).max(0.0) / 1e3)
         }
     }
 
     /// Resolves when this much time has been waited through, awake.
-    pub(in crate::api) async fn sleep(duration: Duration) {
+    pub(crate) async fn sleep(duration: Duration) {
         let began = Instant::now();
         loop {
             let left = duration.saturating_sub(began.elapsed());
@@ -73,11 +78,8 @@ mod browser {
         /// <https://developer.chrome.com/blog/timer-throttling-in-chrome-88>
         async fn after(left: Duration) {
             let second = Duration::from_secs(1);
-            let hidden = web_sys::window()
-                .and_then(|window| window.document())
-                .is_some_and(|document| document.hidden());
             // A minute is also far less than the 31 bits of milliseconds that `setTimeout` takes.
-            let wait = left.min(if hidden { 60 * second } else { second });
+            let wait = left.min(if is_hidden() { 60 * second } else { second });
             // At least 1 and at most 60,000.
             let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(1).max(1);
             let now_ms = now_ms();
@@ -95,16 +97,18 @@ mod browser {
     }
 
     fn now_ms() -> f64 {
-        web_sys::window()
-            .and_then(|window| window.performance())
+        // Of a page or of a worker; each browser has it.
+        let performance = Reflect::get(&js_sys::global(), &"performance".into()).ok();
+        performance
+            .and_then(|performance| performance.dyn_into::<Performance>().ok())
             .map_or(0.0, |performance| performance.now())
     }
 }
 #[cfg(target_arch = "wasm32")]
-pub(super) use browser::*;
+pub(crate) use browser::*;
 
 /// What `future` gives, unless it takes longer than `limit`; then it is dropped.
-pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     match select(pin!(future), pin!(sleep(limit))).await {
         Either::Left((output, _)) => Some(output),
         Either::Right(_) => None,
