@@ -1,5 +1,6 @@
-//! What goes around tonic-web-wasm-client, in a browser: each answer given to our transport, and to
-//! the library as it comes.
+//! The client in a browser, called through what tonic generated for a service that is not ours. What goes
+//! around tonic-web-wasm-client: each answer given to our transport, and to the library as it comes. And,
+//! in `policy`, what goes around the calls.
 //!
 //! A test named `upstream_…` holds the library to its fault. When it fails, the library has been
 //! mended, and what stands in for that fault in `crates/client/src/transport` can go.
@@ -10,6 +11,7 @@
 mod answers;
 mod calls;
 mod messages;
+mod policy;
 mod requests;
 mod scripted;
 mod statuses;

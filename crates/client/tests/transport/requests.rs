@@ -26,8 +26,8 @@ where
         request.metadata_mut().append("x-a", value.parse().unwrap());
     }
     JournalClient::new(transport).read(request).await.unwrap();
-    let headers = scripted.asked.borrow().headers.clone();
-    headers.unwrap().get("x-a").unwrap()
+    let asked = scripted.asked.borrow();
+    asked.requests[0].headers().get("x-a").unwrap()
 }
 
 #[wasm_bindgen_test]

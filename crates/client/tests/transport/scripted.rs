@@ -1,6 +1,7 @@
 //! A `fetch` that answers as it is told, chunk for chunk: no network would split so exactly.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -45,11 +46,11 @@ pub(crate) fn grpc_web(chunks: impl IntoIterator<Item = Vec<u8>>) -> Answer {
 /// What was asked of a scripted `fetch`.
 #[derive(Default)]
 pub(crate) struct Asked {
-    /// The headers of the last request.
-    pub(crate) headers: Option<Headers>,
-    /// What it does about a redirect.
+    /// Every request.
+    pub(crate) requests: Vec<Request>,
+    /// What the last does about a redirect.
     pub(crate) redirect: Option<RequestRedirect>,
-    /// Its way to be aborted.
+    /// The way of the last to be aborted.
     pub(crate) signal: Option<AbortSignal>,
 }
 
@@ -63,17 +64,24 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Answers so, every time; or, with `None`, as if there were no network.
     pub(crate) fn new(answer: Option<Answer>) -> Self {
+        Self::in_turn([answer])
+    }
+
+    /// Gives these answers one after another, and the last of them from then on.
+    pub(crate) fn in_turn(answers: impl IntoIterator<Item = Option<Answer>>) -> Self {
+        let mut answers: VecDeque<_> = answers.into_iter().collect();
         let asked = Rc::new(RefCell::new(Asked::default()));
         let fetch = Closure::new({
             let asked = Rc::clone(&asked);
             move |request: Request, init: RequestInit| {
-                *asked.borrow_mut() = Asked {
-                    headers: Some(request.headers()),
-                    redirect: init.get_redirect(),
-                    signal: init.get_signal(),
-                };
-                match &answer {
-                    Some(answer) => Promise::resolve(&response(answer.clone())),
+                let mut asked = asked.borrow_mut();
+                asked.requests.push(request);
+                asked.redirect = init.get_redirect();
+                asked.signal = init.get_signal();
+                let next =
+                    if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+                match next.flatten() {
+                    Some(answer) => Promise::resolve(&response(answer)),
                     None => Promise::reject(&js_sys::TypeError::new("Failed to fetch")),
                 }
             }
