@@ -140,6 +140,8 @@ impl StreamRun {
                 self.call.set(Phase::Resuming { at_ms });
             }
             Connection::Offline => self.call.set(Phase::Offline),
+            // Of news that it does not know, a page has nothing to show.
+            _ => {}
         }
     }
 

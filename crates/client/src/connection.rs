@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 /// How a stream stands with its server, while it is neither at its end nor given up.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
     /// The server is being asked, for the first time or again.

@@ -74,6 +74,7 @@ pub enum CallError {
 }
 
 /// One field of a request that the server found wrong.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {
     /// The field's name in the contract, such as `length`.

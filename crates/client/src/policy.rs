@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::Backoff;
 
 /// Whether a call that failed may be made again.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retry {
     /// Only if it certainly did not begin, as when there was no connection to send it on: right for every

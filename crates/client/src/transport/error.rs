@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 /// Why a call has no status of the server's own.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// `fetch` was given no answer: no connection, no such host, no network, or an answer of another

@@ -14,20 +14,25 @@
 //! Each file names the faults of the library that it stands in for; `tests/transport` shows
 //! each in a browser, and fails when one has been mended there, so that ours can go.
 
+#[doc(hidden)]
 pub mod answer;
 mod error;
 mod exchange;
 #[cfg(target_arch = "wasm32")]
 mod fetch;
+#[doc(hidden)]
 pub mod frames;
 mod mended;
 #[cfg(target_arch = "wasm32")]
 mod pieces;
+#[doc(hidden)]
 pub mod request;
 mod service;
+#[doc(hidden)]
 pub mod trailers;
 
 pub use error::TransportError;
+#[doc(hidden)]
 pub use exchange::Exchange;
 pub use mended::{Mended, MendedBody, Unary};
 pub use service::Transport;
