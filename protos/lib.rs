@@ -1,13 +1,8 @@
 //! The contract: the messages of [`api.proto`], its client (feature `client`) and its server trait
-//! (feature `server`), generated at build time. By hand there are the [names of the codes](code_name()),
-//! which both sides say. Nothing here knows a transport, so it compiles for the browser as it does for
-//! a server.
+//! (feature `server`), generated at build time. Nothing here knows a transport, so it compiles for the
+//! browser as it does for a server.
 //!
 //! [`api.proto`]: https://protobuf.dev/programming-guides/proto3/
-
-mod code_name;
-
-pub use code_name::code_name;
 
 /// Package `api`.
 #[allow(non_camel_case_types, reason = "rpc getStream names its stream getStreamStream")]

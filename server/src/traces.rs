@@ -18,7 +18,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider, Span},
 };
-use runnel_protos::code_name;
+use runnel_wire::code_name;
 use tonic::Code;
 
 use crate::{

@@ -4,12 +4,13 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use futures_util::TryStreamExt as _;
+use runnel_client::CallError;
 use runnel_tests::{
     binary::Binary,
     browser::{Browser, in_browser},
     proxies::{Proxy, free_address},
 };
-use runnel_web::api::{ApiClient, ApiError, Item};
+use runnel_web::api::{ApiClient, Item};
 use serde_json::json;
 use tonic::{
     Code,
@@ -237,7 +238,7 @@ async fn behind_an_nginx_that_hides_the_host_the_refusal_names_the_option_that_h
     without_the_host(&mut nginx);
     let proxy = nginx.start().await;
     let refusal = ApiClient::new(channel(nginx.grpc)).say_hello("Gonzalo").await.unwrap_err();
-    let ApiError::Refused { code, message, .. } = refusal else { panic!("{refusal:?}") };
+    let CallError::Refused { code, message, .. } = refusal else { panic!("{refusal:?}") };
     assert_eq!(code, Code::PermissionDenied);
     assert!(message.contains("--allow-host runnel-grpc"), "{message}");
     in_browser(async move |page: Browser| {

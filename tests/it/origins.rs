@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use runnel::config::{AccessConfig, ServeConfig};
+use runnel_client::CallError;
 use runnel_protos::api::ApiRequest;
 use runnel_tests::{
     binary::Binary,
@@ -14,7 +15,7 @@ use runnel_tests::{
     server::{Role, TestServer},
     wire::{self, PROTOCOLS, Protocol, frame},
 };
-use runnel_web::api::{ApiClient, ApiError};
+use runnel_web::api::ApiClient;
 use tonic::{Code, transport::Endpoint};
 
 for_each_role! {
@@ -243,7 +244,7 @@ async fn on_loopback_a_rebound_name_reaches_neither_the_page_nor_the_api_nor_the
     let native = Endpoint::from_shared(server.url()).unwrap();
     let native = native.origin(format!("http://{rebound}").parse().unwrap()).connect_lazy();
     let refusal = ApiClient::new(native).say_hello("Gonzalo").await.unwrap_err();
-    let ApiError::Refused { code, message, .. } = refusal else { panic!("{refusal:?}") };
+    let CallError::Refused { code, message, .. } = refusal else { panic!("{refusal:?}") };
     assert_eq!(code, Code::PermissionDenied);
     why(&message);
     let refused = ["bound=\"allow_host\""];

@@ -4,23 +4,27 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
+use runnel_client::{Backoff, CallError, Policy, Transport};
 use runnel_tests::{
     fault_proxy::{Fault, FaultProxy},
     patiently, python,
     server::TestServer,
     transport,
 };
-use runnel_web::api::{ApiClient, ApiError, Backoff, ItemStream, Policy, Transport};
+use runnel_web::api::{ApiClient, ItemStream};
 use tonic::transport::Endpoint;
 
 /// A policy for connections that break all the time, and have no time to lose.
 fn hasty() -> Policy {
     let ms = Duration::from_millis;
-    let backoff = Backoff { base: ms(1), max: ms(5) };
-    Policy { backoff, stall: ms(300), patience: runnel_tests::PATIENCE, ..Policy::default() }
+    let mut policy = Policy::default();
+    policy.backoff = Backoff { base: ms(1), max: ms(5) };
+    policy.stall = ms(300);
+    policy.patience = runnel_tests::PATIENCE;
+    policy
 }
 
-async fn ids(mut items: ItemStream<impl Transport>) -> Result<Vec<i32>, ApiError> {
+async fn ids(mut items: ItemStream<impl Transport>) -> Result<Vec<i32>, CallError> {
     let mut ids = Vec::new();
     while let Some(item) = items.next().await {
         ids.push(item?.id);
@@ -63,7 +67,9 @@ async fn a_stream_of_the_original_python_server_is_resumed_too() {
     let server = python::serve("server.py").await;
     let proxy = FaultProxy::start(&[([127, 0, 0, 1], server.port).into()]).await;
     let client = ApiClient::new(Endpoint::from_shared(proxy.url()).unwrap().connect_lazy());
-    let client = client.with_policy(Policy { stall: runnel_tests::PATIENCE, ..hasty() });
+    let mut policy = hasty();
+    policy.stall = runnel_tests::PATIENCE;
+    let client = client.with_policy(policy);
     // Each goes somewhat further than the one before; the last goes through.
     proxy.inject([2_000, 3_000, 9_000].map(|after| Fault::Cut { after }));
     let ids = patiently("the items", ids(client.stream(1000))).await;

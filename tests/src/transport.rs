@@ -74,6 +74,6 @@ impl http_body::Body for Answer {
 
 // What the page's client asks of a transport, checked here rather than at each use.
 const _: fn() = || {
-    fn is_transport<T: runnel_web::api::Transport>() {}
+    fn is_transport<T: runnel_client::Transport>() {}
     is_transport::<GrpcWebTransport>();
 };

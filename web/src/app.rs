@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 
-use crate::browser::network::Network;
 use crate::browser::transport::same_origin;
 use crate::components::greeting::Greeting;
 use crate::components::listing::Listing;
 use crate::components::streaming::Streaming;
+use runnel_client::BrowserNetwork;
 
 /// Puts the page in the place of the static shell that index.html shows until now.
 pub(crate) fn mount() {
@@ -21,7 +21,7 @@ pub(crate) fn mount() {
 
 #[component]
 fn App() -> impl IntoView {
-    let network = Network::follow();
+    let network = BrowserNetwork::follow();
     let api = same_origin(&network);
     view! {
         <Greeting api=api.clone() />

@@ -6,17 +6,18 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
-use runnel_web::api::{ApiError, Connection, ItemStream};
-use runnel_web::transport::FetchTransport;
+use runnel_client::transport::FetchTransport;
+use runnel_client::{CallError, Connection};
+use runnel_web::api::ItemStream;
 
 use crate::browser::clock::{Budget, now_ms};
-use crate::browser::network::Network;
 use crate::browser::task::Task;
 use crate::browser::transport::Api;
 use crate::browser::turns::Turns;
 use crate::browser::valve::Valve;
 use crate::components::phase::Phase;
 use crate::feed::{Feed, Sink};
+use runnel_client::BrowserNetwork;
 
 /// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.
 pub(crate) const MAX_ROWS: usize = 10_000_000;
@@ -43,12 +44,12 @@ pub(crate) struct StreamRun {
     trying: Valve,
     task: Task,
     api: StoredValue<Api, LocalStorage>,
-    network: StoredValue<Network, LocalStorage>,
+    network: StoredValue<BrowserNetwork, LocalStorage>,
 }
 
 impl StreamRun {
     /// Nothing runs yet.
-    pub(crate) fn new(api: Api, network: Network) -> Self {
+    pub(crate) fn new(api: Api, network: BrowserNetwork) -> Self {
         Self {
             feed: Feed::new(),
             wanted: RwSignal::new(0),
@@ -108,7 +109,7 @@ impl StreamRun {
 
     /// Resumes without waiting any longer.
     pub(crate) fn try_now(self) {
-        self.network.with_value(Network::try_now);
+        self.network.with_value(BrowserNetwork::try_now);
     }
 
     /// Tries again after the run was given up: the rows that are here stay. Whether there is a run to
@@ -139,6 +140,8 @@ impl StreamRun {
                 self.call.set(Phase::Resuming { at_ms });
             }
             Connection::Offline => self.call.set(Phase::Offline),
+            // Of news that it does not know, a page has nothing to show.
+            _ => {}
         }
     }
 
@@ -148,7 +151,7 @@ impl StreamRun {
         mut items: ItemStream<FetchTransport>,
         sink: &Sink,
         length: i32,
-    ) -> Result<Phase, ApiError> {
+    ) -> Result<Phase, CallError> {
         loop {
             match self.receive(&mut items, sink, length).await {
                 Err(error) if error.keeps_its_place() => {
@@ -169,7 +172,7 @@ impl StreamRun {
         items: &mut ItemStream<FetchTransport>,
         sink: &Sink,
         length: i32,
-    ) -> Result<Phase, ApiError> {
+    ) -> Result<Phase, CallError> {
         let turns = Turns::new().ok();
         let reading = self.reading.seat();
         let mut budget = Budget::new();

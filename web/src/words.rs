@@ -2,19 +2,18 @@
 
 use tonic::Code;
 
-use crate::api::ApiError;
+use runnel_client::CallError;
 
 /// What happened, in one short sentence.
 #[must_use]
-pub fn headline(error: &ApiError) -> &'static str {
+pub fn headline(error: &CallError) -> &'static str {
     match error {
-        ApiError::Unreachable { .. } => "The server did not answer.",
-        ApiError::TimedOut { .. } => "The server took too long.",
-        ApiError::Cancelled => "The call was cancelled.",
-        ApiError::Redirected { .. } => "The server sends you elsewhere.",
-        ApiError::Interposed { .. } => "Something else answered in the server's place.",
-        ApiError::Protocol { .. } => "The answer was not one this page understands.",
-        ApiError::Refused { code, retry_delay, .. } => match code {
+        CallError::Unreachable { .. } => "The server did not answer.",
+        CallError::TimedOut { .. } => "The server took too long.",
+        CallError::Cancelled => "The call was cancelled.",
+        CallError::Redirected { .. } => "The server sends you elsewhere.",
+        CallError::Interposed { .. } => "Something else answered in the server's place.",
+        CallError::Refused { code, retry_delay, .. } => match code {
             Code::InvalidArgument | Code::OutOfRange => "The server cannot do that.",
             Code::ResourceExhausted if retry_delay.is_some() => "The server is busy.",
             Code::ResourceExhausted => "That is too much at once.",
@@ -24,27 +23,26 @@ pub fn headline(error: &ApiError) -> &'static str {
             Code::PermissionDenied => "The server does not allow that.",
             _ => "The server failed.",
         },
+        _ => "The answer was not one this page understands.",
     }
 }
 
 /// What to do about it. `less` is what asking for less means to this call, as a sentence.
 #[must_use]
-pub fn advice(error: &ApiError, less: &'static str) -> &'static str {
+pub fn advice(error: &CallError, less: &'static str) -> &'static str {
     match error {
-        ApiError::Unreachable { .. } => {
+        CallError::Unreachable { .. } => {
             "Check that it is running and that you are online, then try again."
         }
-        ApiError::TimedOut { .. } | ApiError::Cancelled => "Try again.",
-        ApiError::Redirected { .. } => "Most likely you have to sign in. Reload the page to do so.",
-        ApiError::Interposed { .. } => {
+        CallError::TimedOut { .. } | CallError::Cancelled => "Try again.",
+        CallError::Redirected { .. } => {
+            "Most likely you have to sign in. Reload the page to do so."
+        }
+        CallError::Interposed { .. } => {
             "A proxy, most likely, or the network you are in. Try again, or reload the page to see \
              what it is."
         }
-        ApiError::Protocol { .. } => {
-            "Something between this page and the server may have changed it. Try again; if that does \
-             not help, tell the person who runs the server."
-        }
-        ApiError::Refused { code, retry_delay, .. } => match code {
+        CallError::Refused { code, retry_delay, .. } => match code {
             Code::InvalidArgument | Code::OutOfRange => "Change the value, then try again.",
             Code::ResourceExhausted if retry_delay.is_some() => "Try again in a moment.",
             Code::ResourceExhausted => less,
@@ -54,30 +52,21 @@ pub fn advice(error: &ApiError, less: &'static str) -> &'static str {
             Code::PermissionDenied => "Ask the person who runs it for access.",
             _ => "Try again; if that does not help, tell the person who runs the server.",
         },
+        _ => {
+            "Something between this page and the server may have changed it. Try again; if that does \
+             not help, tell the person who runs the server."
+        }
     }
 }
 
 /// What a person without TLS can do about an answer that took too long. Browsers open six connections to
 /// a server over HTTP/1.1, for all of their tabs together, and what is over that waits unseen.
 #[must_use]
-pub fn crowded(error: &ApiError) -> Option<&'static str> {
-    matches!(error, ApiError::TimedOut { .. }).then_some(
+pub fn crowded(error: &CallError) -> Option<&'static str> {
+    matches!(error, CallError::TimedOut { .. }).then_some(
         "Without TLS a browser opens six connections to a server, for all its tabs together: streams \
          in other tabs may hold them. Stop one, or serve this page over TLS, which has no such bound.",
     )
-}
-
-/// What the server or the transport said, word for word; empty if nothing.
-#[must_use]
-pub fn detail(error: &ApiError) -> &str {
-    match error {
-        ApiError::Unreachable { detail }
-        | ApiError::Interposed { detail, .. }
-        | ApiError::Redirected { detail }
-        | ApiError::Protocol { detail } => detail,
-        ApiError::TimedOut { message } | ApiError::Refused { message, .. } => message,
-        ApiError::Cancelled => "",
-    }
 }
 
 /// `n` with its thousands set apart, `1,234,567`.
@@ -212,12 +201,12 @@ mod tests {
     #[test]
     fn every_error_says_what_to_do() {
         let mut errors = vec![
-            ApiError::Unreachable { detail: String::new() },
-            ApiError::TimedOut { message: String::new() },
-            ApiError::Cancelled,
-            ApiError::Interposed { code: Code::Unknown, detail: String::new() },
-            ApiError::Redirected { detail: String::new() },
-            ApiError::Protocol { detail: String::new() },
+            CallError::Unreachable { detail: String::new(), may_have_begun: true },
+            CallError::TimedOut { message: String::new() },
+            CallError::Cancelled,
+            CallError::Interposed { code: Code::Unknown, detail: String::new() },
+            CallError::Redirected { detail: String::new() },
+            CallError::Protocol { detail: String::new() },
         ];
         errors.extend((1..=16).map(|code| refused(Code::from_i32(code), None)));
         for error in errors {
@@ -231,8 +220,8 @@ mod tests {
         }
     }
 
-    fn refused(code: Code, retry_delay: Option<Duration>) -> ApiError {
-        ApiError::Refused { code, message: String::new(), violations: vec![], retry_delay }
+    fn refused(code: Code, retry_delay: Option<Duration>) -> CallError {
+        CallError::Refused { code, message: String::new(), violations: vec![], retry_delay }
     }
 
     /// `sayHello` has no items to ask fewer of, and a server that is full has nothing against what was
@@ -248,8 +237,8 @@ mod tests {
 
     #[test]
     fn only_what_took_too_long_can_be_for_want_of_a_connection() {
-        let late = ApiError::TimedOut { message: String::new() };
+        let late = CallError::TimedOut { message: String::new() };
         assert!(crowded(&late).is_some_and(|words| words.contains("six connections")));
-        assert_eq!(crowded(&ApiError::Cancelled), None);
+        assert_eq!(crowded(&CallError::Cancelled), None);
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask check`: what no compiler sees. The licences and sources of what we depend on, the
-//! workflows of CI, and the manifests for Kubernetes.
+//! `cargo xtask check`: what no compiler sees. The licences and sources of what we depend on, which way
+//! our crates depend on each other, the workflows of CI, and the manifests for Kubernetes.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 
 use crate::{
-    manifests,
+    layers, manifests,
     tools::{self, go::Go},
     workspace::{Workspace, step},
 };
@@ -30,6 +30,8 @@ pub(crate) enum What {
         #[arg(long)]
         advisories: bool,
     },
+    /// Check that the crates under crates/ depend neither on the product nor on clap, prometheus or leptos.
+    Crates,
     /// Check the workflows of .github/workflows. Go must be installed.
     Workflows,
     /// Check the Kubernetes manifests of deploy/kubernetes. Go must be installed, and Python 3.
@@ -40,6 +42,7 @@ pub(crate) enum What {
 pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     match what {
         What::Dependencies { advisories } => dependencies(workspace, *advisories)?,
+        What::Crates => layers::check(workspace)?,
         What::Workflows => workflows(workspace)?,
         What::Manifests => manifests::check(workspace)?,
     }

@@ -11,6 +11,7 @@ mod check;
 mod conformance;
 mod debian;
 mod fuzz;
+mod layers;
 mod manifests;
 mod page;
 mod proxies;

@@ -62,8 +62,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> 
         run(&[], args)?
     } else {
         let (native_status, native) = run(&["--workspace"], args)?;
-        step("tests of the page's transport, in the browser: cargo test --target wasm32");
-        let transport = ["-p", "runnel-web", "--target", tools::WASM, "--test", "transport"];
+        step("tests of the browser client, in the browser: cargo test --target wasm32");
+        let transport = ["-p", "runnel-client", "--target", tools::WASM, "--test", "transport"];
         let (wasm_status, wasm) = run(&transport, args)?;
         (if native_status.success() { wasm_status } else { native_status }, native + wasm)
     };

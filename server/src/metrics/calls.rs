@@ -13,7 +13,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
-use runnel_protos::code_name;
+use runnel_wire::code_name;
 use tonic::Code;
 
 use crate::rpc::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runnel_protos::code_name;
+use runnel_wire::code_name;
 use tonic::Code;
 
 use super::observe::Call;

@@ -1,4 +1,4 @@
-//! The page of `conformance-client`: runs one case after another through [`runnel_web::transport`],
+//! The page of `conformance-client`: runs one case after another through [`runnel_client::transport`],
 //! the stack that the page of the product calls through.
 //!
 //! It puts a function `runCase` into the window, which takes an encoded request and promises the

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| runnel_web::fuzzing::answer(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| runnel_client::fuzzing::answer(input));

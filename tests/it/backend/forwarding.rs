@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use runnel::config::ServeConfig;
+use runnel_client::Transport;
 use runnel_tests::{
     python,
     server::TestServer,
     transport,
     wire::{self, PROTOCOLS, Protocol, frame},
 };
-use runnel_web::api::{ApiClient, Item, Transport};
+use runnel_web::api::{ApiClient, Item};
 use serde_json::Value;
 use tonic::Code;
 

@@ -11,13 +11,24 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::Connection::{Connecting, Live, Offline, Resuming};
-use super::scripted::{Answer, End, Script, items, message};
-use super::{ApiClient, ApiError, ItemStream, Policy};
-use crate::transport::TransportError;
+use journal::script::{Answer, End, Script, message, messages};
+use runnel_client::Connection::{Connecting, Live, Offline, Resuming};
+use runnel_client::transport::TransportError;
+use runnel_client::{CallError, Policy};
+
+use super::{ApiClient, Item, ItemStream};
 
 /// To which tokio's clock rounds up.
 const MS: Duration = Duration::from_millis(1);
+
+/// Answers with these items.
+fn items(ids: impl IntoIterator<Item = i32>, end: End) -> Answer {
+    messages(ids.into_iter().map(item), end)
+}
+
+fn item(id: i32) -> Item {
+    Item { id, name: format!("name {id}") }
+}
 
 fn hello() -> Answer {
     message(&Hello { message: "Hello Ada!".into() })
@@ -33,7 +44,7 @@ fn come_back_in(seconds: u64) -> Answer {
 }
 
 /// Reads to the end, which must come; the ids, and how it ended.
-async fn read(items: &mut ItemStream<Script>) -> (Vec<i32>, Result<(), ApiError>) {
+async fn read(items: &mut ItemStream<Script>) -> (Vec<i32>, Result<(), CallError>) {
     let mut ids = Vec::new();
     loop {
         match timeout(Duration::from_hours(2), items.next()).await.expect("an item or the end") {
@@ -47,7 +58,7 @@ async fn read(items: &mut ItemStream<Script>) -> (Vec<i32>, Result<(), ApiError>
 /// What each call asked for, as (length, after).
 fn ranges(script: &Script) -> Vec<(i32, i32)> {
     let range = |ApiRequest { length, after }| (length, after);
-    script.asked().iter().map(|asked| range(asked.range())).collect()
+    script.asked().iter().map(|asked| range(asked.request())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +66,7 @@ async fn a_unary_deadline_is_sent_and_kept() {
     let script = Script::new([Answer::Silence]);
     let (client, began) = (ApiClient::new(script.clone()), Instant::now());
     let error = client.say_hello("Ada").await.unwrap_err();
-    assert!(matches!(error, ApiError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, CallError::TimedOut { .. }), "{error:?}");
     assert_eq!(began.elapsed(), Policy::default().unary_deadline);
     assert_eq!(script.asked()[0].header("grpc-timeout"), Some("30000000u"));
     assert!(script.asked()[0].is_unary, "the transport wants exactly one answer");
@@ -92,7 +103,8 @@ async fn a_server_that_is_not_ready_is_asked_again_with_what_is_left_of_the_dead
 async fn attempts_are_counted() {
     for max_attempts in [1, 3, 5] {
         let script = Script::new((0..9).map(|_| unavailable()));
-        let policy = Policy { max_attempts, ..Policy::default() };
+        let mut policy = Policy::default();
+        policy.max_attempts = max_attempts;
         let client = ApiClient::new(script.clone()).with_policy(policy);
         let error = client.say_hello("Ada").await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
@@ -218,7 +230,7 @@ async fn what_is_out_of_order_or_missing_is_told_and_not_resumed() {
         let script = Script::new([answer]);
         let mut stream = ApiClient::new(script.clone()).stream(9);
         let (_, end) = read(&mut stream).await;
-        assert!(matches!(end, Err(ApiError::Protocol { .. })), "{end:?}");
+        assert!(matches!(end, Err(CallError::Protocol { .. })), "{end:?}");
         assert_eq!(script.asked().len(), 1);
     }
 }
@@ -238,7 +250,7 @@ async fn more_than_was_asked_for_is_told_though_all_is_here() {
     let script = Script::new([items(1..=10, End::Ok)]);
     let (ids, end) = read(&mut ApiClient::new(script).stream(9)).await;
     assert_eq!(ids, (1..=9).collect::<Vec<_>>());
-    assert!(matches!(end, Err(ApiError::Protocol { .. })), "{end:?}");
+    assert!(matches!(end, Err(CallError::Protocol { .. })), "{end:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -355,7 +367,6 @@ async fn offline_it_waits_without_trying_and_resumes_with_the_network() {
 #[tokio::test(start_paused = true)]
 async fn a_page_of_a_server_of_the_original_contract_is_cut_out_of_the_whole() {
     let all = |ids: std::ops::RangeInclusive<i32>| {
-        let item = |id| super::Item { id, name: format!("name {id}") };
         message(&runnel_protos::api::Items { items: ids.map(item).collect() })
     };
     let page: Vec<_> = (5..=7).collect();

@@ -3,7 +3,6 @@
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod focus;
-pub(crate) mod network;
 pub(crate) mod page;
 pub(crate) mod resize;
 pub(crate) mod task;

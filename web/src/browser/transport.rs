@@ -1,17 +1,18 @@
 //! How calls leave the page: by `fetch`, as binary gRPC-Web, to the server the page came from, below the
 //! path where a proxy has mounted it.
 
+use runnel_client::{
+    BrowserNetwork,
+    transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch},
+};
 use runnel_web::api::ApiClient;
-use runnel_web::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, by_fetch};
 use wasm_bindgen::prelude::wasm_bindgen;
-
-use super::network::Network;
 
 /// The client every panel calls through.
 pub(crate) type Api = ApiClient<FetchTransport>;
 
 /// A client of the server that the page came from.
-pub(crate) fn same_origin(network: &Network) -> Api {
+pub(crate) fn same_origin(network: &BrowserNetwork) -> Api {
     ApiClient::new(by_fetch(root(), MESSAGE_LIMIT_BYTES)).with_network(network.watch())
 }
 

@@ -2,7 +2,8 @@
 
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
-use runnel_web::api::{ApiError, Item};
+use runnel_client::CallError;
+use runnel_web::api::Item;
 use runnel_web::input::parse_length;
 use runnel_web::words;
 
@@ -94,7 +95,7 @@ pub(crate) fn Listing(api: Api) -> impl IntoView {
     }
 }
 
-fn fill(sink: &Sink, items: &[Item]) -> Result<(), ApiError> {
+fn fill(sink: &Sink, items: &[Item]) -> Result<(), CallError> {
     for item in items {
         sink.push(item.id, &item.name)?;
     }

@@ -1,6 +1,6 @@
 //! Where a panel's call stands.
 
-use runnel_web::api::ApiError;
+use runnel_client::CallError;
 
 /// Where a panel's call stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ pub(crate) enum Phase {
     /// The stream came to its end.
     Finished,
     /// The call failed, before its answer or in the midst of it.
-    Failed(ApiError),
+    Failed(CallError),
 }
 
 impl Phase {
@@ -84,7 +84,7 @@ impl Phase {
     }
 
     /// The error, if the call failed.
-    pub(crate) fn error(&self) -> Option<ApiError> {
+    pub(crate) fn error(&self) -> Option<CallError> {
         match self {
             Self::Failed(error) => Some(error.clone()),
             _ => None,

@@ -2,7 +2,7 @@
 
 use leptos::ev::MouseEvent;
 use leptos::prelude::*;
-use runnel_web::api::{ApiError, code_name};
+use runnel_client::{CallError, code_name};
 use runnel_web::words;
 use web_sys::HtmlElement;
 
@@ -13,7 +13,7 @@ use crate::browser::page::{is_over_http1, reload};
 /// page again where that may help.
 #[component]
 pub(crate) fn Problem(
-    error: ApiError,
+    error: CallError,
     testid: &'static str,
     /// What to do where the call asked for too much, as a sentence.
     less: &'static str,
@@ -23,9 +23,9 @@ pub(crate) fn Problem(
     let crowded = words::crowded(&error).filter(|_| is_over_http1());
     let wants_reload = error.wants_reload();
     let code = code_name(error.code());
-    let detail = words::detail(&error).to_owned();
+    let detail = error.detail().to_owned();
     let violations = match error {
-        ApiError::Refused { violations, .. } => violations,
+        CallError::Refused { violations, .. } => violations,
         _ => Vec::new(),
     };
     // A server that found one field wrong says so twice: once is enough.

@@ -13,16 +13,16 @@ use super::problem::Problem;
 use super::stream_buttons::StreamButtons;
 use super::stream_status::StreamStatus;
 use super::virtual_list::VirtualList;
-use crate::browser::network::Network;
 use crate::browser::transport::Api;
 use crate::stream_run::{MAX_ROWS, StreamRun};
+use runnel_client::BrowserNetwork;
 
 /// Items asked for on load.
 const DEFAULT_LENGTH: &str = "5";
 
 /// Streams as many items as the form asks for; on load, [`DEFAULT_LENGTH`].
 #[component]
-pub(crate) fn Streaming(api: Api, network: Network) -> impl IntoView {
+pub(crate) fn Streaming(api: Api, network: BrowserNetwork) -> impl IntoView {
     let text = RwSignal::new(DEFAULT_LENGTH.to_owned());
     let wrong = RwSignal::new(None::<String>);
     let follow = RwSignal::new(false);

@@ -11,11 +11,15 @@ use sha2::{Digest as _, Sha256};
 
 /// Whatever feeds the page; what is missing (`rust-toolchain.toml` in the container) counts as
 /// such. The packaging itself is one of the inputs.
-const INPUTS: [&str; 9] = [
+const INPUTS: [&str; 13] = [
     ".cargo/config.toml",
     "Cargo.lock",
     "Cargo.toml",
     "Trunk.toml",
+    "crates/client/Cargo.toml",
+    "crates/client/src",
+    "crates/wire/Cargo.toml",
+    "crates/wire/src",
     "index.html",
     "protos",
     "rust-toolchain.toml",

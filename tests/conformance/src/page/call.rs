@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use futures_util::future::{Either, select};
 use gloo_timers::future::sleep;
 use prost::{Message as _, Name};
-use runnel_web::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, Unary, by_fetch};
+use runnel_client::transport::{FetchTransport, MESSAGE_LIMIT_BYTES, Unary, by_fetch};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
