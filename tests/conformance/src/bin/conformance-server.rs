@@ -5,7 +5,7 @@ use std::process::ExitCode;
 #[cfg(all(conformance_protos, not(target_arch = "wasm32")))]
 #[tokio::main]
 async fn main() -> ExitCode {
-    match conformance::server::run().await {
+    match Box::pin(conformance::server::run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("conformance-server: {error:#}");
