@@ -158,7 +158,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::{BackendConfig, ServeConfig};
+    use crate::config::{AccessConfig, BackendConfig, ServeConfig};
 
     struct Collector(mpsc::UnboundedSender<ExportTraceServiceRequest>);
 
@@ -230,11 +230,12 @@ mod tests {
         let (server, end_server, server_served) = start(ServeConfig::default()).await;
         let backend = BackendConfig {
             backend: vec![format!("http://{server}").parse().unwrap()],
-            trusted_proxies: vec![server.ip().into()],
             ..BackendConfig::default()
         };
+        let access =
+            AccessConfig { trusted_proxies: vec![server.ip().into()], ..AccessConfig::default() };
         let (front, end_front, front_served) =
-            start(ServeConfig { backend, ..ServeConfig::default() }).await;
+            start(ServeConfig { access, backend, ..ServeConfig::default() }).await;
         call(server, 3, TRACE).await;
         call(server, -1, TRACE).await;
         call(front, 3, FORWARDED_TRACE).await;
