@@ -20,6 +20,7 @@ mod recorder;
 mod retries;
 mod shared;
 mod tls;
+mod tonic_server;
 mod unread;
 
 use std::{net::SocketAddr, time::Duration};

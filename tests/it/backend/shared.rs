@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tonic::{Code, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
-use super::{Answer, Ask, front};
+use super::{Answer, Ask, front, tonic_server};
 
 const UNARY: &str = "/rich.Rich/Unary";
 
@@ -106,7 +106,18 @@ async fn conversation(
 #[tokio::test]
 async fn a_request_that_a_go_backend_does_not_read_holds_up_nobody_else() {
     let backend = go::serve(Transport::NetHttp, &[]).await;
-    let front = front(&[&backend.url()]).await;
+    unread_requests_hold_up_nobody_else(&backend.url()).await;
+}
+
+/// So has tonic.
+#[tokio::test]
+async fn a_request_that_a_tonic_backend_does_not_read_holds_up_nobody_else() {
+    let backend = tonic_server::serve().await;
+    unread_requests_hold_up_nobody_else(&backend.url).await;
+}
+
+async fn unread_requests_hold_up_nobody_else(backend_url: &str) {
+    let front = front(&[backend_url]).await;
     let (asks, mut answers) = conversation(&front).await;
     let mut hog = Hog::connect_from(2, front.address()).await;
     hog.begin("/test.Http/ReadNothing").await;
