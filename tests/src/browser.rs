@@ -137,10 +137,12 @@ impl Browser {
 
     /// Waits until a JavaScript expression is truthy, looking once a frame, and gives its value.
     pub async fn until(&self, expression: &str) -> Value {
+        let look =
+            format!("(() => {{ try {{ return {expression}; }} catch {{ return null; }} }})()");
         let script = format!(
             "const done = arguments[arguments.length - 1];
              (function look() {{
-                 const value = (() => {{ try {{ return {expression}; }} catch {{ return null; }} }})();
+                 const value = {look};
                  value ? done(value) : requestAnimationFrame(look);
              }})();"
         );
@@ -149,6 +151,8 @@ impl Browser {
                 Ok(value) => return value.json().clone(),
                 // The page was reloaded meanwhile; what is awaited may hold in the new one.
                 Err(error) if error.to_string().contains("unloaded") => (),
+                // A script that began in a page which was just being reloaded is lost without a word.
+                Err(_) if self.eval(&format!("Boolean({look})")).await == true => (),
                 Err(error) => {
                     let shown = self.eval("document.body.innerText").await;
                     panic!("`{expression}` never held: {error}\nthe page showed: {shown}")
