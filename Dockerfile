@@ -25,18 +25,19 @@ COPY protos/Cargo.toml protos/
 COPY server/Cargo.toml server/
 COPY web/Cargo.toml web/
 COPY crates/client/Cargo.toml crates/client/
+COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/page/Cargo.toml crates/page/
+COPY crates/tls/Cargo.toml crates/tls/
 COPY crates/wire/Cargo.toml crates/wire/
 COPY tests/Cargo.toml tests/
 COPY tests/conformance/Cargo.toml tests/conformance/
 COPY tests/journal/Cargo.toml tests/journal/
 COPY bench/Cargo.toml bench/
 COPY xtask xtask
-RUN mkdir server/src web/src crates/client/src crates/page/src crates/wire/src tests/src tests/conformance/src \
-      tests/journal/src bench/src \
- && touch protos/lib.rs server/src/lib.rs web/src/lib.rs tests/src/lib.rs \
-      crates/client/src/lib.rs crates/page/src/lib.rs crates/wire/src/lib.rs tests/journal/src/lib.rs \
-      tests/conformance/src/lib.rs bench/src/lib.rs \
+RUN touch protos/lib.rs \
+ && for member in server web crates/* tests tests/conformance tests/journal bench; do \
+      mkdir "$member/src" && touch "$member/src/lib.rs"; \
+    done \
  && cargo xtask setup
 
 COPY . .

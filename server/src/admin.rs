@@ -40,7 +40,9 @@ pub(crate) async fn serve(
     // No page may read it either, whatever its name resolves to.
     let hosts = Hosts::new(listener.local_addr()?, &[]);
     let app = router(readiness, metrics, hosts);
-    let app = ServiceExt::<Request>::map_response(app, |response| response.map(Body::new));
+    let app = app
+        .map_request(|request: Request<Body>| request.map(axum::body::Body::new))
+        .map_response(|response: Response| response.map(Body::new));
     let (config, uncounted) = (ServeConfig::default(), ConnectionMetrics::uncounted()?);
     net::serve(listener, app, &config, None, &uncounted, future::pending(), || ()).await?;
     Ok(())
@@ -56,7 +58,7 @@ fn router(readiness: Readiness, metrics: Metrics, hosts: Hosts) -> Router {
             let refusal = hosts.misdirected(&request);
             async move {
                 match refusal {
-                    Some(refusal) => refusal,
+                    Some(refusal) => refusal.map(axum::body::Body::new),
                     None => next.run(request).await,
                 }
             }

@@ -5,6 +5,10 @@ use std::ops::Range;
 
 use futures_util::stream;
 use http::Version;
+use runnel_limits::{
+    client::client_address,
+    quota::{FREE_BYTES, Quota},
+};
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -12,9 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    proxies::client,
-    quota::{FREE_BYTES, Quota},
-    rpc::{answer_room::Reserved, raw_body::RawBody},
+    rpc::{admission::try_again_later, answer_room::Reserved, raw_body::RawBody},
 };
 
 /// Answers the three RPCs ourselves: each answer is made from its request.
@@ -36,9 +38,9 @@ impl Api {
         let Some(quota) = self.quota.as_ref().filter(|_| answer_bytes > FREE_BYTES) else {
             return Ok(None);
         };
-        let client = client(request.extensions());
+        let client = client_address(request.extensions());
         let mut room = quota.holding(client);
-        room.hold(answer_bytes).await?;
+        room.hold(answer_bytes).await.map_err(|full| try_again_later(&full))?;
         Ok(Some(Reserved::new(room)))
     }
 }
@@ -143,11 +145,12 @@ fn varint_bytes(number: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::rpc::MESSAGE_LIMIT_BYTES;
     use proptest::prelude::*;
     use prost::Message as _;
     use runnel_protos::api::api_server::Api as _;
+
+    use super::*;
+    use crate::rpc::MESSAGE_LIMIT_BYTES;
 
     const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES, quota: None };
 

@@ -10,9 +10,9 @@ const OTHER_FILES: u64 = 256;
 /// Raises the limit of this process to what the connections may need, as far as the system lets it, and
 /// warns if that is not enough.
 pub fn raise(connections: &ConnectionsConfig) {
-    let places = connections.bound().total;
-    let is_bounded = places < usize::MAX;
-    let wanted = u64::try_from(places).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let connections_limit = connections.limit().total;
+    let is_bounded = connections_limit < usize::MAX;
+    let wanted = u64::try_from(connections_limit).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
     match raise_to(wanted) {
         Ok(limit) if limit < wanted && is_bounded => tracing::warn!(
             limit,

@@ -16,6 +16,7 @@ use std::{
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use runnel_tls::TlsError;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -27,7 +28,7 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use crate::{certificates::TlsError, config::ServeConfig, net};
+use crate::{config::ServeConfig, net};
 
 /// Metadata of a health check that is for the server which listens, whatever it is in front of. Any client
 /// may send it: it learns whether calls should come here.

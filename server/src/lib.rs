@@ -6,13 +6,8 @@
 //! |---|---|
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
-//! | [`certificates`] | of TLS, here and to backends, read again while the server runs |
-//! | `trust`, `tls_words` | whose certificates are taken, and what goes wrong, in words |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
-//! | `places`, [`quota`] | how much of what may be open or held, in all and for one address |
-//! | `cancels` | how often one client may cancel calls |
-//! | `proxies` | whose word is taken for where a call comes from |
 //! | [`services`] | which gRPC services are served |
 //! | [`rpc`] | the layers around every RPC, one a file |
 //! | [`backend`] | or: every call, forwarded to a gRPC backend |
@@ -28,8 +23,6 @@ pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
-mod cancels;
-pub mod certificates;
 pub mod config;
 pub mod file_limit;
 #[cfg(any(test, fuzzing))]
@@ -41,10 +34,7 @@ pub mod items;
 pub mod listen;
 pub mod metrics;
 pub mod net;
-pub mod places;
 pub mod prefix;
-mod proxies;
-pub mod quota;
 pub mod readiness;
 mod router;
 pub mod rpc;
@@ -52,10 +42,8 @@ mod seldom;
 pub mod services;
 pub mod signal;
 pub mod telemetry;
-mod tls_words;
 #[cfg(feature = "otel")]
 pub mod traces;
-mod trust;
 mod ui;
 
 use std::{
@@ -65,7 +53,9 @@ use std::{
 };
 
 use http::{Request, Response};
+use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_protos::api::api_server::ApiServer;
+use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
 use tonic_health::ServingStatus;
@@ -75,12 +65,8 @@ use crate::{
     access::Access,
     api::Api,
     backend::{Backend, BackendError},
-    certificates::TlsError,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
-    net::Tls,
-    proxies::TrustedProxies,
-    quota::Quota,
     readiness::Readiness,
     router::Router,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
@@ -137,7 +123,7 @@ pub async fn serve(
         let (metrics, readiness) = (Metrics::new()?, Readiness::default());
         let methods = KnownMethods::default();
         let reload_interval = config.tls.tls_reload_interval;
-        let quota = Quota::new(config.held_bound())?;
+        let quota = Quota::new(config.held_limit());
         let proxies = TrustedProxies::new(&config.access.trusted_proxies);
         let service = Backend::start(
             &config.backend,
@@ -154,7 +140,7 @@ pub async fn serve(
         let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let quota = Quota::new(config.held_bound())?;
+    let quota = Quota::new(config.held_limit());
     let answer_limit_bytes = config.answer_limit_bytes;
     let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
         .accept_compressed(CompressionEncoding::Gzip)
@@ -178,7 +164,7 @@ pub async fn serve_services(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let quota = Quota::new(config.held_bound())?;
+    let quota = Quota::new(config.held_limit());
     serve_within(quota, listeners.into(), services, config, shutdown).await
 }
 
@@ -244,7 +230,7 @@ where
     let Listeners { public, admin } = listeners;
     let proxies = TrustedProxies::new(&config.access.trusted_proxies);
     let access = Access::new(&config.access, proxies, public.local_addr()?);
-    quota.register(metrics.registry())?;
+    metrics.count_quota(quota.clone())?;
     let limits = config.limits(quota);
     let rpc =
         rpc::layers(service, methods, &limits, drain.clone(), call_metrics, &access, trace_trust);
@@ -255,7 +241,7 @@ where
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
-    let tls = Tls::of(&config.tls).await?;
+    let tls = net::tls::load(&config.tls).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}", public.local_addr()?);
     let begin_drain = async {

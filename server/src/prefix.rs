@@ -2,8 +2,8 @@
 
 use std::{str::FromStr, sync::Arc};
 
-use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use tonic::body::Body;
 
 /// A path that begins with a slash and does not end with one: `/runnel`, `/apps/runnel`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::body::Body as AxumBody;
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::{HeaderMap, Method, Request, Response, header};
 use tonic::body::Body;
@@ -59,11 +58,11 @@ impl Router {
     }
 }
 
-impl Service<Request<AxumBody>> for Router {
+impl Service<Request<Body>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
-        <Rpc as Service<Request<AxumBody>>>::Future,
+        <Rpc as Service<Request<Body>>>::Future,
         BoxFuture<'static, Result<Response<Body>, Infallible>>,
     >;
 
@@ -71,7 +70,7 @@ impl Service<Request<AxumBody>> for Router {
         self.rpc.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<AxumBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let prefixed =
             self.prefix.as_ref().map_or(Prefixed::Not, |prefix| prefix.take(&mut request));
         if self.is_call(&request) {

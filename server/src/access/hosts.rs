@@ -10,8 +10,8 @@ use std::{
     sync::Arc,
 };
 
-use axum::body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, header, uri::Authority};
+use tonic::body::Body;
 
 use super::{authority, names, quotable};
 
@@ -47,7 +47,7 @@ impl Hosts {
     /// The refusal of what is no call: 421 (RFC 9110 section 15.5.20).
     pub(crate) fn misdirected<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let why = self.refusal(request)?;
-        let mut response = Response::new(Body::from(why + "\n"));
+        let mut response = Response::new(Body::new(why + "\n"));
         *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, text);

@@ -15,11 +15,12 @@ mod own_origin;
 use std::net::SocketAddr;
 
 use http::{Request, header, uri::Authority};
+use runnel_limits::client::TrustedProxies;
 use tonic::Status;
 
 pub(crate) use self::{hosts::Hosts, origins::Origins};
 use self::{origins::Origin, own_origin::OwnOrigin};
-use crate::{config::AccessConfig, proxies::TrustedProxies};
+use crate::config::AccessConfig;
 
 /// Who may call.
 #[derive(Clone, Debug)]

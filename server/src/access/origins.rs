@@ -197,8 +197,9 @@ fn perhaps_foreign<B>(origin: &HeaderValue, request: &Request<B>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use runnel_limits::client::TrustedProxies;
+
     use super::*;
-    use crate::proxies::TrustedProxies;
 
     #[test]
     fn an_origin_is_spelled_as_browsers_spell_it() {

@@ -17,9 +17,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header, uri::Authority};
+use runnel_limits::client::TrustedProxies;
 
 use super::{authority, origins::Origin};
-use crate::proxies::TrustedProxies;
 
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -93,7 +93,7 @@ fn hosts_said_by_proxies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::extract::ConnectInfo;
+    use runnel_limits::client::Peer;
 
     use super::*;
 
@@ -108,7 +108,7 @@ mod tests {
         }
         let mut request = request.body(()).unwrap();
         let sender: SocketAddr = sender.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(sender));
+        request.extensions_mut().insert(Peer(sender));
         let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
         let own = OwnOrigin::new(&["https://people.example".parse().unwrap()], proxies);
         own.is(&origin.parse().unwrap(), &request)

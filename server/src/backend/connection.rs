@@ -18,6 +18,7 @@ use h2::{
     Ping, PingPong,
     client::{Builder, SendRequest},
 };
+use runnel_limits::quota::FREE_BYTES;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader},
@@ -33,7 +34,6 @@ use super::{
     target::Target,
     windows::{Watched, Windows},
 };
-use crate::quota::FREE_BYTES;
 
 /// How much of an answer may be on its way to a reader that does not read. A connection has one window for
 /// all its streams: HTTP/2 has no other way.

@@ -10,12 +10,9 @@ use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{self, Entry, InvalidHeaderValue},
 };
+use runnel_limits::client::{Encrypted, TrustedProxies, sender};
 
 use super::via;
-use crate::{
-    net::Encrypted,
-    proxies::{TrustedProxies, sender},
-};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -131,13 +128,13 @@ fn add(
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::extract::ConnectInfo;
+    use runnel_limits::client::Peer;
 
     use super::*;
 
     fn client(ip: &str, trusted: &[&str]) -> Client {
         let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
+        extensions.insert(Peer(SocketAddr::new(ip.parse().unwrap(), 1234)));
         let trusted: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
         Client::of(&extensions, &TrustedProxies::new(&trusted))
     }

@@ -166,8 +166,9 @@ fn timeout_value(duration: Duration) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use runnel_limits::client::TrustedProxies;
+
     use super::*;
-    use crate::proxies::TrustedProxies;
 
     #[test]
     fn what_concerns_one_connection_is_removed_and_nothing_else() {

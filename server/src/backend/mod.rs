@@ -61,33 +61,23 @@ use std::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use prometheus::core::Collector;
+use runnel_limits::{
+    Limit,
+    client::{TrustedProxies, client_address},
+    concurrency::ConcurrencyLimit,
+    quota::Quota,
+};
+use runnel_tls::TlsError;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
 pub use self::{authority::BackendAuthority, url::BackendUrl};
 use self::{
-    call::Failure,
-    connection::Window,
-    forwarded::Client,
-    headers::Head,
-    metrics::PoolCollector,
-    pool::Pool,
-    request_body::RequestBody,
-    resolver::Resolver,
-    target::Target,
-    tls::{Certificates, Tls},
-    via::Via,
+    call::Failure, connection::Window, forwarded::Client, headers::Head, metrics::PoolCollector,
+    pool::Pool, request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
 };
-use crate::{
-    certificates::TlsError,
-    config::BackendConfig,
-    places::{self, Bound},
-    proxies::{TrustedProxies, client},
-    quota::Quota,
-    readiness::Readiness,
-    rpc::methods::KnownMethods,
-};
+use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +132,7 @@ impl Backend {
     ) -> Result<Self, BackendError> {
         let urls = config.urls();
         let certificates = if urls.iter().any(BackendUrl::is_tls) {
-            Some(Certificates::of(config, reload_interval).await?)
+            Some(tls::load(config, reload_interval).await?)
         } else {
             None
         };
@@ -168,10 +158,10 @@ impl Backend {
             reflection: config.backend_reflection,
         };
         let connect_timeout = config.backend_connect_timeout;
-        let Bound { total, per_address } = quota.bound();
+        let Limit { total, per_address } = quota.limit();
         let windows = |bytes: usize| bytes / Window::Large.bytes();
-        let windows = Bound { total: windows(total), per_address: windows(per_address) };
-        let windows = places::Pool::new("answers with a large window", windows);
+        let windows = Limit { total: windows(total), per_address: windows(per_address) };
+        let windows = ConcurrencyLimit::new("answers with a large window", windows);
         let pool =
             Pool::start(targets, watching, windows, connect_timeout, readiness.clone(), methods);
         let renewing = certificates.map(|certificates| {
@@ -195,7 +185,7 @@ impl Backend {
         }
         let (parts, body) = request.into_parts();
         self.via.refuse_what_came_by_before(&parts.headers)?;
-        let address = client(&parts.extensions);
+        let address = client_address(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client, &self.via)?;
         let mut body = RequestBody::new(body, Some(self.quota.holding(address)));

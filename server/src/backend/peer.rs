@@ -12,6 +12,10 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use runnel_limits::{
+    Limit,
+    concurrency::{ConcurrencyLimit, Permit},
+};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
@@ -25,17 +29,14 @@ use super::{
     metrics::Counts,
     target::Target,
 };
-use crate::{
-    places::{Bound, Permit, Pool},
-    rpc::methods::Methods,
-};
+use crate::rpc::methods::Methods;
 
 /// What a request is called that fills its part of a window and is not read.
 const UNREAD: &str = "requests that the backend does not read";
 
 /// One such request makes others use another connection; so there are never so many of them that no
 /// connection is left.
-const UNREAD_BOUND: Bound = Bound { total: MAX_CONNECTIONS / 2, per_address: MAX_CONNECTIONS / 8 };
+const UNREAD_LIMIT: Limit = Limit { total: MAX_CONNECTIONS / 2, per_address: MAX_CONNECTIONS / 8 };
 
 /// An address that calls are forwarded to.
 pub(super) struct Peer {
@@ -46,7 +47,7 @@ pub(super) struct Peer {
     waiting_calls: AtomicUsize,
     state: Mutex<State>,
     /// How many answers may have a large window, at all addresses together.
-    large_windows: Arc<Pool>,
+    large_windows: Arc<ConcurrencyLimit>,
     /// How many times it was connected to when there was no connection: perhaps it is another now.
     connects: watch::Sender<u64>,
     /// Told when the state of some peer may have changed.
@@ -54,7 +55,7 @@ pub(super) struct Peer {
     /// Told when there is a reason to ask for its health at once.
     doubted: Notify,
     /// Requests that stand still because the backend does not read them.
-    pub(super) unread: Arc<Pool>,
+    pub(super) unread: Arc<ConcurrencyLimit>,
     /// Told when there may be room for a call that waits for some.
     room: Arc<Notify>,
 }
@@ -71,7 +72,7 @@ impl Peer {
     pub(super) fn new(
         target: Arc<Target>,
         address: Address,
-        large_windows: Arc<Pool>,
+        large_windows: Arc<ConcurrencyLimit>,
         changed: Arc<Notify>,
     ) -> Self {
         Self {
@@ -86,7 +87,7 @@ impl Peer {
             changed,
             doubted: Notify::new(),
             room: Arc::default(),
-            unread: Pool::new(UNREAD, UNREAD_BOUND),
+            unread: ConcurrencyLimit::new(UNREAD, UNREAD_LIMIT),
         }
     }
 
@@ -205,7 +206,7 @@ impl Peer {
             let (window, client, permit) = match caller {
                 Caller::Ourselves => (None, None, None),
                 Caller::Client(client) => {
-                    let permit = Permit::take(&self.large_windows, client).ok();
+                    let permit = self.large_windows.try_acquire(client).ok();
                     (Some(permit.as_ref().map_or(Window::Small, |_| Window::Large)), client, permit)
                 }
             };

@@ -15,6 +15,7 @@ use futures_util::{
     FutureExt as _,
     future::{join, join_all},
 };
+use runnel_limits::concurrency::ConcurrencyLimit;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -23,9 +24,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use super::{
-    address::Address, fault::Fault, health, peer::Lease, peer::Peer, reflection, target::Target,
+    address::Address,
+    fault::Fault,
+    health,
+    peer::{Lease, Peer},
+    reflection,
+    target::Target,
 };
-use crate::{places, readiness::Readiness, rpc::methods::KnownMethods};
+use crate::{readiness::Readiness, rpc::methods::KnownMethods};
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +72,7 @@ impl Pool {
     pub(super) fn start(
         targets: Vec<Arc<Target>>,
         watching: Watching,
-        large_windows: Arc<places::Pool>,
+        large_windows: Arc<ConcurrencyLimit>,
         connect_timeout: Duration,
         readiness: Readiness,
         methods: KnownMethods,

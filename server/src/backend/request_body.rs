@@ -13,14 +13,16 @@ use std::{
 use bytes::Bytes;
 use h2::SendStream;
 use http_body::Body as _;
+use runnel_limits::{
+    concurrency::{ConcurrencyLimit, Permit},
+    network,
+    quota::Holding,
+};
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
 use super::windows::{CountedRequest, Windows};
-use crate::{
-    places::{Permit, Pool, client},
-    quota::Holding,
-};
+use crate::rpc::admission::try_again_later;
 
 /// How much of a body is remembered, if there is room for it. The bytes are shared with what is sent, never
 /// copied.
@@ -139,7 +141,7 @@ pub(super) struct Sending {
     /// While the backend does not read it.
     unread: Option<Unread>,
     /// Where such requests are counted, and for whom.
-    places: (Arc<Pool>, Option<IpAddr>),
+    unread_limit: (Arc<ConcurrencyLimit>, Option<IpAddr>),
 }
 
 /// How long the backend has read nothing.
@@ -153,14 +155,14 @@ impl Unread {
     /// Is never Ready but with an Err: there are too many.
     fn poll(
         &mut self,
-        (pool, client): &(Arc<Pool>, Option<IpAddr>),
+        (limit, client): &(Arc<ConcurrencyLimit>, Option<IpAddr>),
         cx: &mut Context<'_>,
     ) -> Poll<Status> {
         if let Self::Waiting(pause) = self {
             ready!(pause.as_mut().poll(cx));
-            match Permit::take(pool, *client) {
+            match limit.try_acquire(*client) {
                 Ok(permit) => *self = Self::Counted(permit),
-                Err(full) => return Poll::Ready(full.into()),
+                Err(full) => return Poll::Ready(try_again_later(&full)),
             }
         }
         Poll::Pending
@@ -174,12 +176,13 @@ impl Sending {
         body: RequestBody,
         stream: SendStream<Bytes>,
         windows: &Arc<Windows>,
-        places: (Arc<Pool>, Option<IpAddr>),
+        unread_limit: (Arc<ConcurrencyLimit>, Option<IpAddr>),
     ) -> Self {
         let is_little = first.as_ref().is_none_or(|first| first.len() <= LITTLE_BYTES);
-        let counted = (!is_little || !body.is_end_stream())
-            .then(|| Arc::new(windows.count(stream.stream_id().as_u32(), places.1.map(client))));
-        Self { body, next: first, stream, sent_bytes: 0, counted, unread: None, places }
+        let counted = (!is_little || !body.is_end_stream()).then(|| {
+            Arc::new(windows.count(stream.stream_id().as_u32(), unread_limit.1.map(network)))
+        });
+        Self { body, next: first, stream, sent_bytes: 0, counted, unread: None, unread_limit }
     }
 
     /// What counts its bytes, to be kept until the call is over.
@@ -198,7 +201,7 @@ impl Sending {
             return Poll::Ready(Ok(()));
         }
         let waiting = || Unread::Waiting(Box::pin(sleep(UNREAD_PAUSE)));
-        self.unread.get_or_insert_with(waiting).poll(&self.places, cx).map(Err)
+        self.unread.get_or_insert_with(waiting).poll(&self.unread_limit, cx).map(Err)
     }
 
     /// The request is the client's no more: the backend need not wait for the rest.

@@ -47,6 +47,7 @@ mod tests {
     use http::{Request, header};
     use http_body_util::{BodyExt as _, Full};
     use prometheus::{Registry, TextEncoder};
+    use runnel_limits::quota::Quota;
     use tokio::{net::TcpListener, time::timeout};
     use tonic::{Code, Status, body::Body};
     use tower::Service as _;
@@ -55,7 +56,6 @@ mod tests {
     use crate::{
         backend::Backend,
         config::{BackendConfig, ServeConfig},
-        quota::Quota,
         readiness::Readiness,
         rpc::methods::KnownMethods,
     };
@@ -112,7 +112,7 @@ mod tests {
         let resolver = Resolver::of(move || record.look_up());
         let day = Duration::from_hours(24);
         let (readiness, methods) = (Readiness::default(), KnownMethods::default());
-        let quota = Quota::new(ServeConfig::default().held_bound()).unwrap();
+        let quota = Quota::new(ServeConfig::default().held_limit());
         Backend::start_with(&config, resolver, day, readiness, methods, quota).await.unwrap()
     }
 

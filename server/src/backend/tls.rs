@@ -2,6 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use runnel_tls::{
+    Files, Renewal, TlsError,
+    certificates::{certificates, private_key, read_any, trusted},
+    words,
+};
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::{
     TlsConnector,
@@ -10,26 +15,23 @@ use tokio_rustls::{
 };
 
 use super::{BackendError, BackendUrl, fault::Fault};
-use crate::{
-    certificates::{Files, Renewal, TlsError, certificates, private_key, read_any, trusted},
-    config::BackendConfig,
-    tls_words,
-};
+use crate::config::BackendConfig;
 
 /// The certificate shown to all backends, those that backends are trusted by, and the files of both, which
 /// are read again.
 pub(super) type Certificates = Renewal<ClientFiles>;
 
-impl Certificates {
-    /// Loads what `config` names; it is looked at again every `interval`.
-    pub(super) async fn of(config: &BackendConfig, interval: Duration) -> Result<Self, TlsError> {
-        let files = ClientFiles {
-            ca: config.backend_ca.clone(),
-            cert: config.backend_client_cert.clone(),
-            key: config.backend_client_key.clone(),
-        };
-        Self::load(files, interval).await
-    }
+/// Loads what `config` names; it is looked at again every `interval`.
+pub(super) async fn load(
+    config: &BackendConfig,
+    interval: Duration,
+) -> Result<Certificates, TlsError> {
+    let files = ClientFiles {
+        ca: config.backend_ca.clone(),
+        cert: config.backend_client_cert.clone(),
+        key: config.backend_client_key.clone(),
+    };
+    Certificates::load(files, interval).await
 }
 
 /// Where they are; without a CA the system's roots are trusted.
@@ -116,7 +118,7 @@ impl Tls {
         let stream = connector
             .connect(self.server_name.clone(), stream)
             .await
-            .map_err(|error| Fault::Tls(tls_words::of_handshake(&error).into()))?;
+            .map_err(|error| Fault::Tls(words::of_handshake(&error).into()))?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             Ok(stream)
         } else {

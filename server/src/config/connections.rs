@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use runnel_limits::Limit;
 
 use super::numbers;
-use crate::places::Bound;
 
 /// The largest head of a request, in bytes: more than browsers and proxies send in cookies and tokens.
 const HEADER_LIMIT_BYTES: usize = 32 * 1024;
@@ -124,8 +124,8 @@ pub struct ConnectionsConfig {
 
 impl ConnectionsConfig {
     /// How many there may be.
-    pub(crate) fn bound(&self) -> Bound {
-        numbers::bound(self.max_connections, self.max_connections_per_address)
+    pub(crate) fn limit(&self) -> Limit {
+        numbers::limit(self.max_connections, self.max_connections_per_address)
     }
 
     /// How long one may be without a call.

@@ -18,6 +18,10 @@ use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
 };
+use runnel_limits::{
+    Limit,
+    quota::{self, Quota},
+};
 
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
@@ -29,13 +33,9 @@ pub use self::{
     page::{PageChoice, PageConfig},
     tls::TlsConfig,
 };
-use crate::{
-    places::Bound,
-    quota::{self, Quota},
-    rpc::{
-        Limits, MESSAGE_LIMIT_BYTES,
-        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
-    },
+use crate::rpc::{
+    Limits, MESSAGE_LIMIT_BYTES,
+    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -281,17 +281,17 @@ impl ServeConfig {
             unary_deadline: self.unary_deadline.or(unasked).filter(|cap| !cap.is_zero()),
             request_timeout: numbers::unless_zero(self.connections.request_timeout),
             forwards,
-            unary: numbers::bound(self.max_calls, self.max_calls_per_address),
-            streams: numbers::bound(self.max_streams, self.max_streams_per_address),
+            unary: numbers::limit(self.max_calls, self.max_calls_per_address),
+            streams: numbers::limit(self.max_streams, self.max_streams_per_address),
             cancels_per_address: self.connections.max_cancels_per_address,
             held,
         }
     }
 
     /// How many bytes of messages may be held.
-    pub(crate) fn held_bound(&self) -> Bound {
+    pub(crate) fn held_limit(&self) -> Limit {
         let largest = self.message_limit_bytes.max(self.answer_limit_bytes);
-        quota::bound(self.max_held_bytes, self.max_held_bytes_per_address, largest)
+        quota::limit(self.max_held_bytes, self.max_held_bytes_per_address, largest)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::places::Bound;
+use runnel_limits::Limit;
 
 /// As good as for ever, and short enough to be added to any clock.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
@@ -43,9 +43,9 @@ pub(super) fn or_longest(duration: Duration) -> Duration {
 }
 
 /// How many there may be; zero is no limit.
-pub(super) fn bound(total: usize, per_address: usize) -> Bound {
+pub(super) fn limit(total: usize, per_address: usize) -> Limit {
     let unless_zero = |count| if count == 0 { usize::MAX } else { count };
-    Bound { total: unless_zero(total), per_address: unless_zero(per_address) }
+    Limit { total: unless_zero(total), per_address: unless_zero(per_address) }
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::{convert::Infallible, sync::OnceLock};
 
-use axum::body::Body as AxumBody;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use prometheus::Registry;
+use runnel_limits::{Limit, client::TrustedProxies, quota::Quota};
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
 use tonic::{Status, body::Body, codec::CompressionEncoding};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
@@ -17,9 +17,6 @@ use crate::{
     access::Access,
     config::AccessConfig,
     metrics::CallMetrics,
-    places::Bound,
-    proxies::TrustedProxies,
-    quota::Quota,
     rpc::{
         Limits,
         answer::{AnswerLimits, METADATA_LIMIT_BYTES},
@@ -48,7 +45,7 @@ pub fn call(input: &[u8]) {
         answer(request).await;
         // A permit that was not given back would refuse these.
         for path in ["/api.Api/sayHello", "/api.Api/getStream"] {
-            let mut next = Request::new(AxumBody::from(&[0; 5][..]));
+            let mut next = Request::new(Body::new(Full::new(Bytes::from_static(&[0; 5]))));
             *next.method_mut() = http::Method::POST;
             *next.uri_mut() = http::Uri::from_static(path);
             *next.version_mut() = Version::HTTP_2;
@@ -59,7 +56,7 @@ pub fn call(input: &[u8]) {
     });
 }
 
-fn request(input: &[u8]) -> Option<Request<AxumBody>> {
+fn request(input: &[u8]) -> Option<Request<Body>> {
     let head_bytes = input.windows(2).position(|two| two == b"\n\n")?;
     let body = Bytes::copy_from_slice(&input[head_bytes + 2..]);
     let mut lines = input[..head_bytes].split(|byte| *byte == b'\n');
@@ -81,11 +78,11 @@ fn request(input: &[u8]) -> Option<Request<AxumBody>> {
         let piece = rest.split_to(piece_bytes.min(rest.len()));
         (!piece.is_empty()).then_some((Ok::<_, Infallible>(Frame::data(piece)), rest))
     });
-    request.body(AxumBody::new(StreamBody::new(pieces))).ok()
+    request.body(Body::new(StreamBody::new(pieces))).ok()
 }
 
 /// The one status of the answer to a request; None if it is an error of HTTP.
-async fn answer(request: Request<AxumBody>) -> Option<u32> {
+async fn answer(request: Request<Body>) -> Option<u32> {
     let Ok(response) = service().clone().oneshot(request).await;
     let (head, mut body) = response.into_parts();
     if head.status.is_client_error() || head.status.is_server_error() {
@@ -174,8 +171,8 @@ fn base64(text: &[u8]) -> Vec<u8> {
 }
 
 /// The layers, with room for one call, around our methods and the reflection, which streams both ways.
-fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible> {
-    static SERVICE: OnceLock<BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible>> =
+fn service() -> &'static BoxCloneSyncService<Request<Body>, Response<Body>, Infallible> {
+    static SERVICE: OnceLock<BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>> =
         OnceLock::new();
     SERVICE.get_or_init(|| {
         let api = api_server::ApiServer::new(SmallApi)
@@ -193,11 +190,8 @@ fn service() -> &'static BoxCloneSyncService<Request<AxumBody>, Response<Body>, 
             Ok(metrics) => metrics,
             Err(error) => panic!("{error}"),
         };
-        let one = Bound { total: 1, per_address: 1 };
-        let held = match Quota::new(Bound { total: usize::MAX, per_address: usize::MAX }) {
-            Ok(held) => held,
-            Err(error) => panic!("{error}"),
-        };
+        let one = Limit { total: 1, per_address: 1 };
+        let held = Quota::new(Limit::NONE);
         let limits = Limits {
             message_bytes: MESSAGE_LIMIT_BYTES,
             answer: AnswerLimits {

@@ -6,14 +6,16 @@
 
 mod calls;
 mod connections;
+mod quota;
 
 use prometheus::{Encoder as _, IntGaugeVec, Opts, PullingGauge, Registry, TextEncoder};
+use runnel_limits::quota::Quota;
 
+use self::quota::QuotaCollector;
 pub use self::{
     calls::{CallMetrics, MethodMetrics, Tally},
     connections::{ConnectionMetrics, OpenConnection},
 };
-
 use crate::telemetry;
 
 /// The metrics of one server. A clone is the same metrics.
@@ -46,6 +48,11 @@ impl Metrics {
     /// and `runnel_`.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Counts what `quota` holds, too.
+    pub(crate) fn count_quota(&self, quota: Quota) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(QuotaCollector::new(quota)?))
     }
 
     /// The metrics of connections.

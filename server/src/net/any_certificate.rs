@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use runnel_tls::{
+    TlsError,
+    certificates::{certificates, private_key, read},
+};
 use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -10,10 +14,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use crate::{
-    certificates::{TlsError, certificates, private_key, read},
-    config::TlsConfig,
-};
+use crate::config::TlsConfig;
 
 /// How to speak to a server that is configured like this; None without TLS.
 pub(crate) async fn client_config(config: &TlsConfig) -> Result<Option<ClientConfig>, TlsError> {

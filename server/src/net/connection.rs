@@ -12,6 +12,7 @@ use std::{
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulConnection};
+use runnel_limits::client::Encrypted;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -37,10 +38,6 @@ use crate::{config::ConnectionsConfig, metrics::ConnectionMetrics};
 /// client asked just before it could know of the drain is on its way, and a proxy does not ask a second
 /// time (RFC 9110 section 9.2.2): it is answered, and the answer says that it was the connection's last.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
-
-/// Found in the extensions of a request that came over TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Encrypted;
 
 /// What the connections of a server have in common.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body as AxumBody, extract::ConnectInfo};
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{
@@ -23,16 +22,19 @@ use hyper::{
 };
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
+use runnel_limits::{
+    MustBeRead,
+    client::{Encrypted, Peer},
+};
 use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _, util::Oneshot};
 use tracing::Level;
 
 use super::{
     calls::{Calls, OpenCall},
-    connection::Encrypted,
     head_size::HeadLimit,
     request_body::RequestBody,
-    unread::{self, Left, MustBeRead, Reading, Streams},
+    unread::{self, Left, Reading, Streams},
 };
 use crate::telemetry;
 
@@ -103,12 +105,8 @@ pub(super) fn answered(error: &hyper::Error) -> Option<StatusCode> {
 
 /// What answers the requests of all connections.
 pub(crate) trait Answers:
-    Service<
-        Request<AxumBody>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
     + Send
     + Sync
     + 'static
@@ -117,7 +115,7 @@ pub(crate) trait Answers:
 
 impl<S> Answers for S where
     S: Service<
-            Request<AxumBody>,
+            Request<Body>,
             Response = Response<Body>,
             Error = Infallible,
             Future: Send + 'static,
@@ -141,7 +139,7 @@ pub(super) struct App<S> {
 }
 
 /// The app's answer, or one that is given in its place.
-type Answer<S> = Either<Oneshot<S, Request<AxumBody>>, Ready<Result<Response<Body>, Infallible>>>;
+type Answer<S> = Either<Oneshot<S, Request<Body>>, Ready<Result<Response<Body>, Infallible>>>;
 
 impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
     type Response = Response<CountedBody>;
@@ -150,7 +148,7 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(self.peer));
+        extensions.insert(Peer(self.peer));
         if let Some(encrypted) = self.encrypted {
             extensions.insert(encrypted);
         }
@@ -166,7 +164,7 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
         let keep_alive = self.keep_alive.clone().filter(|_| may_go_on(&request));
         let call = Some(self.calls.begin());
         let refusal = if is_http1 { None } else { self.heads.refusal(&request) };
-        let request = request.map(|body| AxumBody::new(RequestBody::new(body)));
+        let request = request.map(|body| Body::new(RequestBody::new(body)));
         let inner = match refusal {
             None => Either::Left(self.inner.clone().oneshot(request)),
             Some(refusal) => Either::Right(future::ready(Ok(refusal))),

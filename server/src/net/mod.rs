@@ -33,7 +33,7 @@ mod http;
 mod request_body;
 mod rest;
 mod socket;
-mod tls;
+pub(crate) mod tls;
 mod unread;
 
 use std::{
@@ -44,6 +44,7 @@ use std::{
     time::Duration,
 };
 
+use runnel_limits::concurrency::{ConcurrencyLimit, LimitReached, Permit};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -51,15 +52,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub use self::connection::Encrypted;
-pub(crate) use self::{any_certificate::client_config, tls::Tls, unread::MustBeRead};
+pub(crate) use self::{any_certificate::client_config, tls::Tls};
 use self::{connection::Connections, http::Answers};
-use crate::{
-    config::ServeConfig,
-    metrics::ConnectionMetrics,
-    places::{Full, Permit, Pool},
-    seldom::Seldom,
-};
+use crate::{config::ServeConfig, metrics::ConnectionMetrics, seldom::Seldom};
 
 /// How long the last words of ended calls may take to reach their clients.
 const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(1);
@@ -84,7 +79,7 @@ pub(crate) async fn serve(
     drain: impl Future<Output = ()>,
     end_calls: impl FnOnce(),
 ) -> io::Result<()> {
-    let places = Pool::new("connections", config.connections.bound());
+    let limit = ConcurrencyLimit::new("connections", config.connections.limit());
     let (begin_drain, draining) = watch::channel(false);
     let connections = Arc::new(Connections::new(
         app,
@@ -97,11 +92,11 @@ pub(crate) async fn serve(
 
     let begin = |open: &mut JoinSet<()>, (tcp, peer): (TcpStream, SocketAddr)| {
         let peer = canonical(peer);
-        let Some(place) = place(&places, peer, metrics) else { return };
+        let Some(permit) = permit(&limit, peer, metrics) else { return };
         let serve = Arc::clone(&connections).serve(tcp, peer);
         let opened = metrics.opened();
         open.spawn(async move {
-            let _held = (place, opened);
+            let _held = (permit, opened);
             serve.await;
         });
     };
@@ -179,15 +174,20 @@ fn waiting(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr
     iter::from_fn(next).take(MAX_WAITING)
 }
 
-/// A place for a connection. One without is closed at once. There is nothing to tell it: what it speaks
+/// Permission for a connection. One without is closed at once. There is nothing to tell it: what it speaks
 /// is not known, and finding out is what must not be paid for.
-fn place(places: &Arc<Pool>, peer: SocketAddr, metrics: &ConnectionMetrics) -> Option<Permit> {
-    Permit::take(places, Some(peer.ip()))
+fn permit(
+    limit: &Arc<ConcurrencyLimit>,
+    peer: SocketAddr,
+    metrics: &ConnectionMetrics,
+) -> Option<Permit> {
+    limit
+        .try_acquire(Some(peer.ip()))
         .inspect_err(|full| {
             tracing::debug!(%peer, "refused a connection: {full}");
             metrics.refused(match full {
-                Full::Total { .. } => "max_connections",
-                Full::PerAddress { .. } => "max_connections_per_address",
+                LimitReached::Total { .. } => "max_connections",
+                LimitReached::PerAddress { .. } => "max_connections_per_address",
             });
         })
         .ok()

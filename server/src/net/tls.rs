@@ -5,12 +5,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use runnel_tls::{
+    Files, Renewal, TlsError,
+    certificates::{certificates, private_key, read, read_any, trusted},
+};
 use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 
-use crate::{
-    certificates::{Files, Renewal, TlsError, certificates, private_key, read, read_any, trusted},
-    config::TlsConfig,
-};
+use crate::config::TlsConfig;
 
 /// What a client may choose from, in our order of preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -18,15 +19,13 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The certificates of a server, and where newer ones will be.
 pub(crate) type Tls = Renewal<ServerFiles>;
 
-impl Tls {
-    /// Loads the certificates that `config` names; None if it names none.
-    pub(crate) async fn of(config: &TlsConfig) -> Result<Option<Self>, TlsError> {
-        let (Some(cert), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else {
-            return Ok(None);
-        };
-        let files = ServerFiles { cert, key, client_ca: config.tls_client_ca.clone() };
-        Self::load(files, config.tls_reload_interval).await.map(Some)
-    }
+/// Loads the certificates that `config` names; None if it names none.
+pub(crate) async fn load(config: &TlsConfig) -> Result<Option<Tls>, TlsError> {
+    let (Some(cert), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let files = ServerFiles { cert, key, client_ca: config.tls_client_ca.clone() };
+    Tls::load(files, config.tls_reload_interval).await.map(Some)
 }
 
 /// Where they are.

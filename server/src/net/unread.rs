@@ -31,10 +31,6 @@ use super::calls::Calls;
 /// How many bytes of answers may wait on a connection while their calls are over.
 const MUCH_BYTES: usize = 64 * 1024;
 
-/// In the extensions of an answer whose client must read on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MustBeRead;
-
 /// What the body of such an answer did when it was last asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {

@@ -3,10 +3,11 @@
 //! RESOURCE_EXHAUSTED and when to try again; its place is free when its answer's body is gone, not when
 //! its head is out.
 //!
-//! A client that keeps cancelling its calls is refused in the same way, for a while: [`crate::cancels`].
+//! A client that keeps cancelling its calls is refused in the same way, for a while: [`runnel_limits::cancels`].
 //! One that sets deadlines which pass at once has its calls cancelled for it, and that is the same.
 
 use std::{
+    error::Error,
     future::{self, Future},
     net::IpAddr,
     pin::Pin,
@@ -20,26 +21,29 @@ use futures_util::future::Either;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use runnel_limits::{
+    Limit,
+    cancels::{Cancels, OpenCall},
+    client::client_address,
+    concurrency::{ConcurrencyLimit, LimitReached, Permit},
+};
 use tonic::{Code, Status, body::Body};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
-use crate::{
-    cancels::{Cancels, OpenCall, TooMany},
-    places::{Bound, Full, Permit, Pool},
-    proxies::client,
-    quota,
-};
 
 /// When a refused caller may try again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// What unary calls are called in a refusal.
+const CALLS: &str = "calls";
+
 /// Admits calls within bounds.
 #[derive(Clone, Debug)]
 pub struct AdmissionLayer {
-    unary: Arc<Pool>,
-    streams: Arc<Pool>,
+    unary: Arc<ConcurrencyLimit>,
+    streams: Arc<ConcurrencyLimit>,
     /// None if a client may cancel as often as it likes.
     cancels: Option<Arc<Cancels>>,
 }
@@ -47,29 +51,29 @@ pub struct AdmissionLayer {
 impl AdmissionLayer {
     /// Counts unary calls and calls with a stream apart. Of either, a client may cancel as many at once as
     /// `cancels_per_address` says, and that again every ten seconds; 0 for any number.
-    pub fn new(unary: Bound, streams: Bound, cancels_per_address: u32) -> Self {
+    pub fn new(unary: Limit, streams: Limit, cancels_per_address: u32) -> Self {
         Self {
-            unary: Pool::new("calls", unary),
-            streams: Pool::new("streams", streams),
+            unary: ConcurrencyLimit::new(CALLS, unary),
+            streams: ConcurrencyLimit::new("streams", streams),
             cancels: Cancels::new(cancels_per_address),
         }
     }
 
-    /// A place for a call of a peer, or its refusal.
+    /// Admits a call of a peer, or gives its refusal.
     fn admit(&self, is_unary: bool, peer: Option<IpAddr>) -> Result<Admitted, Box<Response<Body>>> {
         let cancels = self.cancels.as_ref().zip(peer);
         let open = cancels.map(|(cancels, peer)| cancels.begin(peer)).transpose();
         let open =
-            open.map_err(|too_many| Box::new(refusal_by(too_many.into(), &too_many.into())))?;
-        let pool = if is_unary { &self.unary } else { &self.streams };
-        match Permit::take(pool, peer) {
+            open.map_err(|why| Box::new(refusal_by(TOO_MANY_CANCELS, &try_again_later(&why))))?;
+        let limit = if is_unary { &self.unary } else { &self.streams };
+        match limit.try_acquire(peer) {
             Ok(permit) => Ok(Admitted { open, _permit: permit }),
-            Err(full) => {
+            Err(reached) => {
                 // It was never begun.
                 if let Some(mut open) = open {
                     open.answered();
                 }
-                Err(Box::new(refusal_by(full.into(), &full.into())))
+                Err(Box::new(refusal_by(limit_of(reached), &try_again_later(&reached))))
             }
         }
     }
@@ -77,7 +81,7 @@ impl AdmissionLayer {
     /// How many calls are open.
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
-        self.unary.taken() + self.streams.taken()
+        self.unary.open_count() + self.streams.open_count()
     }
 }
 
@@ -110,7 +114,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let is_unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
-        let peer = client(request.extensions());
+        let peer = client_address(request.extensions());
         match self.layer.admit(is_unary, peer) {
             Ok(admitted) => Either::Left(AdmittedFuture {
                 inner: self.inner.call(request),
@@ -145,44 +149,22 @@ impl Admitted {
 /// As `grpc-status` says it.
 const DEADLINE_EXCEEDED: &str = "4";
 
-impl From<Full> for RefusedBy {
-    fn from(full: Full) -> Self {
-        Self(match full {
-            Full::Total { what: "calls", .. } => "max_calls",
-            Full::Total { .. } => "max_streams",
-            Full::PerAddress { what: "calls", .. } => "max_calls_per_address",
-            Full::PerAddress { .. } => "max_streams_per_address",
-        })
-    }
+/// The option that a call was refused by.
+fn limit_of(reached: LimitReached) -> RefusedBy {
+    RefusedBy(match reached {
+        LimitReached::Total { what: CALLS, .. } => "max_calls",
+        LimitReached::Total { .. } => "max_streams",
+        LimitReached::PerAddress { what: CALLS, .. } => "max_calls_per_address",
+        LimitReached::PerAddress { .. } => "max_streams_per_address",
+    })
 }
 
-impl From<TooMany> for RefusedBy {
-    fn from(_: TooMany) -> Self {
-        Self("max_cancels_per_address")
-    }
-}
+const TOO_MANY_CANCELS: RefusedBy = RefusedBy("max_cancels_per_address");
 
-impl From<Full> for Status {
-    fn from(full: Full) -> Self {
-        try_again_later(full.to_string())
-    }
-}
-
-impl From<TooMany> for Status {
-    fn from(too_many: TooMany) -> Self {
-        try_again_later(too_many.to_string())
-    }
-}
-
-fn try_again_later(why: String) -> Status {
+/// `RESOURCE_EXHAUSTED`, with the advice to try again in a moment.
+pub fn try_again_later(why: &impl Error) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
-    Status::with_error_details(Code::ResourceExhausted, why, details)
-}
-
-impl From<quota::Full> for Status {
-    fn from(full: quota::Full) -> Self {
-        try_again_later(full.to_string())
-    }
+    Status::with_error_details(Code::ResourceExhausted, why.to_string(), details)
 }
 
 pin_project! {
@@ -252,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_when_to_try_again() {
-        let status = Status::from(Full::Total { what: "calls", limit: 3 });
+        let status = try_again_later(&LimitReached::Total { what: CALLS, limit: 3 });
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
     }

@@ -17,15 +17,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use runnel_limits::{
+    MustBeRead,
+    client::client_address,
+    quota::{FREE_BYTES, Holding, Quota},
+};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{methods::MethodKind, trailers_of};
-use crate::{
-    net::MustBeRead,
-    proxies::client,
-    quota::{FREE_BYTES, Holding, Quota},
-};
+use super::{admission::try_again_later, methods::MethodKind, trailers_of};
 
 /// What a stream may give at a time without being counted, in bytes: tonic writes somewhat more than
 /// 32 KiB together.
@@ -88,7 +88,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let peer = client(request.extensions());
+        let peer = client_address(request.extensions());
         let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
         let quota = self.quota.clone();
         AnswerRoomFuture { inner: self.inner.call(request), quota, peer, unary }
@@ -199,7 +199,7 @@ impl http_body::Body for RoomyBody {
                 let large = self.large.take();
                 if let Err(full) = held {
                     (self.inner, self.ends) = (None, None);
-                    return Poll::Ready(Some(trailers_of(&full.into())));
+                    return Poll::Ready(Some(trailers_of(&try_again_later(&full))));
                 }
                 if let Some((data, holding)) = large {
                     self.pieces = Bytes::from_owner(Counted { data, _holding: holding });

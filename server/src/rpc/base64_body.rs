@@ -10,11 +10,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::{BoxError, body::Body};
 use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{Request, header};
 use http_body::{Frame, SizeHint};
+use tonic::body::Body;
+use tower::BoxError;
 
 use super::normalize::Protocol;
 

@@ -19,10 +19,12 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body::{Frame, SizeHint};
+use runnel_limits::quota::Quota;
 use tonic::{Status, body::Body};
 
-use super::{methods::MethodKind, observe::Received, request_room::Room};
-use crate::quota::Quota;
+use super::{
+    admission::try_again_later, methods::MethodKind, observe::Received, request_room::Room,
+};
 
 /// The head of a length-prefixed message: a flag and the length, big-endian.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
@@ -65,7 +67,7 @@ impl GuardedBody {
             && let Err(full) = ready!(room.poll_hold(cx, self.walk.come_bytes()))
         {
             self.passing = None;
-            return Poll::Ready(Some(Err(full.into())));
+            return Poll::Ready(Some(Err(try_again_later(&full))));
         }
         Poll::Ready(self.passing.take().map(Ok))
     }
@@ -284,8 +286,9 @@ impl EnvelopeWalk {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn messages(lengths: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use proptest::prelude::*;
+use runnel_limits::Limit;
 use tokio::time::sleep;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer as _, ServiceExt as _};
@@ -18,7 +19,6 @@ use super::{
     deadline::DeadlineLayer,
     drain::{Drain, DrainLayer},
 };
-use crate::places::Bound;
 
 /// What a handler does, in milliseconds and in order.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ proptest! {
             .start_paused(true)
             .build()
             .unwrap();
-        let bound = Bound { total: 1, per_address: 1 };
+        let bound = Limit { total: 1, per_address: 1 };
         let admission = AdmissionLayer::new(bound, bound, 0);
         let (own_end, duration) = (script.end, script.duration());
 

@@ -3,7 +3,7 @@
 //! | layer | why |
 //! |---|---|
 //! | `CorsLayer` | pages of named origins may call and read the answer; without any it is not there |
-//! | [`proxies`](crate::proxies) | which client a call comes from, if a proxy that is trusted names it |
+//! | [`client`](runnel_limits::client) | which client a call comes from, if a proxy that is trusted names it |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
 //! | [`methods`] | what kind of method it is, for the layers within |
@@ -53,10 +53,10 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body as AxumBody;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
+use runnel_limits::{Limit, quota::Quota};
 use tonic::{Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
@@ -68,7 +68,7 @@ use self::{
     observe::RefusedBy,
     trace_parent::TraceTrust,
 };
-use crate::{access::Access, metrics::CallMetrics, places::Bound, quota::Quota};
+use crate::{access::Access, metrics::CallMetrics};
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -91,9 +91,9 @@ pub struct Limits {
     /// Whether calls go on to somebody else, who must be told how long they may take.
     pub forwards: bool,
     /// Unary calls open at once.
-    pub unary: Bound,
+    pub unary: Limit,
     /// Streams open at once.
-    pub streams: Bound,
+    pub streams: Limit,
     /// Calls that one client may cancel at once, and again every ten seconds; 0 for any number.
     pub cancels_per_address: u32,
     /// Bytes of messages held at once.
@@ -101,7 +101,7 @@ pub struct Limits {
 }
 
 /// The service behind all layers, for every RPC.
-pub type Rpc = BoxCloneSyncService<Request<AxumBody>, Response<Body>, Infallible>;
+pub type Rpc = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
 pub(crate) fn layers<S>(
@@ -145,7 +145,7 @@ where
         .option_layer(cors)
         .map_request(move |request| proxies.name_client(request))
         .map_response(normalize::spell_answer)
-        .layer(check(move |request: &mut Request<AxumBody>| {
+        .layer(check(move |request: &mut Request<Body>| {
             normalize::normalize(request, formats).err().map(Refusal::into_response)
         }))
         .map_request(base64_body::decode)

@@ -13,7 +13,6 @@ use std::{
     time::Instant,
 };
 
-use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -22,6 +21,10 @@ use opentelemetry::trace::Span as _;
 #[cfg(feature = "otel")]
 use opentelemetry_sdk::trace::Span;
 use pin_project_lite::pin_project;
+use runnel_limits::{
+    client::{Peer, named_client},
+    quota::Holding,
+};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
@@ -32,11 +35,7 @@ use super::{
     request_room::Room,
     trace_parent::{TraceParent, TraceTrust},
 };
-use crate::{
-    metrics::{CallMetrics, MethodMetrics, Tally},
-    proxies::named_client,
-    quota::Holding,
-};
+use crate::metrics::{CallMetrics, MethodMetrics, Tally};
 
 /// Watches each call.
 #[derive(Clone, Debug)]
@@ -162,7 +161,7 @@ impl Call {
             unknown_path: method.path().is_none().then(|| path.to_owned()),
             method,
             protocol,
-            peer: request.extensions().get().map(|ConnectInfo(peer)| *peer),
+            peer: request.extensions().get().map(|Peer(peer)| *peer),
             client: named_client(request.extensions()),
             trace,
             #[cfg(feature = "otel")]

@@ -12,10 +12,9 @@ use std::{
 
 use flate2::write::GzDecoder;
 use http::Request;
-
-use crate::{
-    proxies::client,
-    quota::{FREE_BYTES, Full, Holding, Quota},
+use runnel_limits::{
+    client::client_address,
+    quota::{FREE_BYTES, Holding, Quota, QuotaReached},
 };
 
 /// The head of a message, and the flag of a compressed one.
@@ -47,7 +46,7 @@ impl Room {
         single: bool,
         limit_bytes: usize,
     ) -> Self {
-        let peer = client(request.extensions());
+        let peer = client_address(request.extensions());
         let gzip = request.headers().get("grpc-encoding").is_some_and(|coding| coding == "gzip");
         let holding = quota.holding(peer);
         Self { holding, single, limit_bytes, gzip, seen_bytes: 0, measure: None, unpacked_bytes: 0 }
@@ -80,7 +79,7 @@ impl Room {
         &mut self,
         cx: &mut Context<'_>,
         come_bytes: usize,
-    ) -> Poll<Result<(), Full>> {
+    ) -> Poll<Result<(), QuotaReached>> {
         let unpacked_bytes = if self.gzip && !self.single {
             come_bytes.saturating_mul(MAX_FACTOR).min(self.limit_bytes)
         } else {

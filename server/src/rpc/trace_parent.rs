@@ -4,8 +4,7 @@
 use std::ops::Range;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
-
-use crate::proxies::TrustedProxies;
+use runnel_limits::client::TrustedProxies;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -133,7 +132,7 @@ fn is_valid(value: &[u8]) -> bool {
 mod tests {
     use std::net::SocketAddr;
 
-    use axum::extract::ConnectInfo;
+    use runnel_limits::client::Peer;
 
     use super::*;
 
@@ -189,7 +188,7 @@ mod tests {
         let mut headers = HeaderMap::from_iter([(TRACESTATE, HeaderValue::from_static("a=1"))]);
         headers.extend(parent.map(|parent| (TRACEPARENT, parent.parse().unwrap())));
         let mut extensions = Extensions::new();
-        extensions.insert(ConnectInfo(SocketAddr::new(ip.parse().unwrap(), 1234)));
+        extensions.insert(Peer(SocketAddr::new(ip.parse().unwrap(), 1234)));
         let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
         let trust = TraceTrust::Proxies(proxies);
         let trace = trust.trace_of(&headers, &extensions).unwrap();

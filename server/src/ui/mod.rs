@@ -8,6 +8,7 @@ use std::{
 
 use futures_util::future::{Either, FutureExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use runnel_limits::client::Encrypted;
 use runnel_page::{FolderError, Needs, Page};
 use rust_embed::RustEmbed;
 use tonic::body::Body;
@@ -15,7 +16,6 @@ use tonic::body::Body;
 use crate::{
     access::{authority, hosts::is_public_name},
     config::{PageChoice, PageConfig},
-    net::Encrypted,
 };
 
 #[derive(RustEmbed)]

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
     server::VerifierBuilderError,
 };
 
-use crate::{signal::Hangups, tls_words, trust::Trusted};
+use crate::{hangups::Hangups, trust::Trusted, words};
 
 /// Why there can be no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A certificate or key cannot be used, or does not belong to the other.
-    #[error("{} cannot be used: {}", .path.display(), tls_words::of(.source))]
+    #[error("{} cannot be used: {}", .path.display(), words::of(.source))]
     Unusable {
         /// Which.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum TlsError {
         source: VerifierBuilderError,
     },
     /// Nobody to trust.
-    #[error("the system has no root certificates ({0}); --backend-ca names a file with some")]
+    #[error("the system has no root certificates ({0}); name a file with some")]
     NoSystemRoots(String),
     /// The ciphers and versions of TLS do not go together.
     #[error("TLS cannot be used: {0}")]
@@ -81,7 +81,7 @@ pub enum TlsError {
 }
 
 /// Files, and what is made of them.
-pub(crate) trait Files: Send + Sync {
+pub trait Files: Send + Sync {
     /// What is in them.
     type Contents: PartialEq + Send + Sync;
     /// What is made of that. Clones are cheap.
@@ -89,12 +89,14 @@ pub(crate) trait Files: Send + Sync {
     /// What they are called in the log.
     const NAME: &'static str;
 
+    /// Reads them.
     fn read(&self) -> impl Future<Output = Result<Self::Contents, TlsError>> + Send;
+    /// Makes something of their contents; fails if they cannot be used.
     fn make(&self, contents: &Self::Contents) -> Result<Self::Made, TlsError>;
 }
 
 /// What was made of files, and is made anew when they change.
-pub(crate) struct Renewal<F: Files> {
+pub struct Renewal<F: Files> {
     files: F,
     interval: Duration,
     hangups: Hangups,
@@ -105,7 +107,7 @@ pub(crate) struct Renewal<F: Files> {
 
 impl<F: Files> Renewal<F> {
     /// Reads the files, which must be good at the start. They will be looked at every `interval`.
-    pub(crate) async fn load(files: F, interval: Duration) -> Result<Self, TlsError> {
+    pub async fn load(files: F, interval: Duration) -> Result<Self, TlsError> {
         let contents = files.read().await?;
         let (current, _) = watch::channel(files.make(&contents)?);
         let hangups = Hangups::install().map_err(TlsError::Signal)?;
@@ -113,14 +115,14 @@ impl<F: Files> Renewal<F> {
     }
 
     /// What new connections use, now and later.
-    pub(crate) fn current(&self) -> watch::Receiver<F::Made> {
+    pub fn current(&self) -> watch::Receiver<F::Made> {
         self.current.subscribe()
     }
 
     /// Looks at the files now and then, and at once when a SIGHUP comes; never ends. The bytes tell
     /// whether anything has changed: times do not when a link is swapped, as Kubernetes does. What
     /// cannot be used changes nothing, so that a mistake does not take a running server off the air.
-    pub(crate) async fn renew(mut self) {
+    pub async fn renew(mut self) {
         loop {
             let asked = tokio::select! {
                 () = sleep(self.interval) => false,
@@ -158,12 +160,12 @@ impl<F: Files> fmt::Debug for Renewal<F> {
 }
 
 /// The bytes of a file.
-pub(crate) async fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub async fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).await.map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 /// The same, if there is to be a file.
-pub(crate) async fn read_any(path: Option<&Path>) -> Result<Option<Vec<u8>>, TlsError> {
+pub async fn read_any(path: Option<&Path>) -> Result<Option<Vec<u8>>, TlsError> {
     match path {
         Some(path) => read(path).await.map(Some),
         None => Ok(None),
@@ -171,10 +173,7 @@ pub(crate) async fn read_any(path: Option<&Path>) -> Result<Option<Vec<u8>>, Tls
 }
 
 /// The certificates in what was read from `path`, one at least.
-pub(crate) fn certificates(
-    path: &Path,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let broken = |source| TlsError::Pem { path: path.to_owned(), what: "certificates", source };
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(broken)?;
@@ -185,7 +184,7 @@ pub(crate) fn certificates(
 }
 
 /// Whom to trust: the certificates in what was read from `path`, and what comes from them.
-pub(crate) fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
+pub fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
     let certificates = certificates(path, pem)?;
     let mut roots = rustls::RootCertStore::empty();
     for root in &certificates {
@@ -196,7 +195,7 @@ pub(crate) fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
 }
 
 /// The private key in what was read from `path`.
-pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let what = "a private key";
     let path = path.to_owned();
     let key = match PrivateKeyDer::from_pem_slice(pem) {
@@ -207,7 +206,7 @@ pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'stat
         }
         Err(source) => return Err(TlsError::Pem { path, what, source }),
     };
-    match tls_words::unsupported_key(key.secret_der()) {
+    match words::unsupported_key(key.secret_der()) {
         Some(kind) => Err(TlsError::KeyKind { path, kind }),
         None => Ok(key),
     }

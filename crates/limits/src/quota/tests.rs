@@ -9,7 +9,7 @@ use super::*;
 const MIB: usize = 1024 * 1024;
 
 fn quota(total: usize, per_address: usize) -> Quota {
-    Quota::new(Bound { total, per_address }).unwrap()
+    Quota::new(Limit { total, per_address })
 }
 
 fn holding(quota: &Quota, last: u8) -> Holding {
@@ -27,7 +27,7 @@ async fn what_does_not_fit_waits_for_what_is_given_back_and_not_for_ever() {
     first.hold(2 * MIB).await.unwrap();
     let mut second = holding(&quota, 1);
     let refused = second.hold(MIB).await;
-    assert_eq!(refused, Err(Full::PerAddress { limit: 2 * MIB }));
+    assert_eq!(refused, Err(QuotaReached::PerAddress { limit: 2 * MIB }));
     second.hold(FREE_BYTES).await.unwrap();
     holding(&quota, 2).hold(2 * MIB).now_or_never().expect("others need not wait").unwrap();
 
@@ -53,10 +53,10 @@ fn a_limit_of_a_control_group_is_a_number() {
 #[test]
 fn the_largest_messages_fit_into_the_smallest_default() {
     let largest = 1024 * MIB;
-    let Bound { total, per_address } = bound(None, None, largest);
+    let Limit { total, per_address } = limit(None, None, largest);
     assert!(total >= 4 * largest && (2 * largest..total).contains(&per_address));
-    assert_eq!(bound(Some(8), None, largest), Bound { total: 8, per_address: 8 });
-    assert_eq!(bound(Some(9), Some(1), largest), Bound { total: 9, per_address: 1 });
+    assert_eq!(limit(Some(8), None, largest), Limit { total: 8, per_address: 8 });
+    assert_eq!(limit(Some(9), Some(1), largest), Limit { total: 9, per_address: 1 });
 }
 
 proptest! {

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::places::client;
+use crate::network;
 
 /// A call that is cancelled before this age counts.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The cancelled calls of all clients.
 #[derive(Debug)]
-pub(crate) struct Cancels {
+pub struct Cancels {
     /// How many a client may have at once.
     limit: u32,
     /// How many clients are over it, as far as was noticed: while there are none, nobody takes the lock.
@@ -70,22 +70,22 @@ struct Cancelled {
 /// A client has cancelled so many calls that it may make no more for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("your address has cancelled more than {limit} calls in a short time; wait a while")]
-pub(crate) struct TooMany {
+pub struct TooManyCancels {
     limit: u32,
 }
 
 impl Cancels {
     /// None if there may be any number of them.
-    pub(crate) fn new(limit: u32) -> Option<Arc<Self>> {
+    pub fn new(limit: u32) -> Option<Arc<Self>> {
         let (over, clients) = (AtomicUsize::new(0), Mutex::default());
         (limit > 0).then(|| Arc::new(Self { limit, over, clients }))
     }
 
     /// Begins a call for a peer, unless that has cancelled too many.
-    pub(crate) fn begin(self: &Arc<Self>, peer: IpAddr) -> Result<OpenCall, TooMany> {
-        let (client, now) = (client(peer), Instant::now());
+    pub fn begin(self: &Arc<Self>, peer: IpAddr) -> Result<OpenCall, TooManyCancels> {
+        let (client, now) = (network(peer), Instant::now());
         if self.over.load(Ordering::Relaxed) > 0 && self.is_over(client, now) {
-            return Err(TooMany { limit: self.limit });
+            return Err(TooManyCancels { limit: self.limit });
         }
         Ok(OpenCall { cancels: Arc::clone(self), client, began: now, is_answered: false })
     }
@@ -161,7 +161,7 @@ impl Cancelled {
 
 /// A call whose answer is not over. Dropping it then is how it is cancelled.
 #[derive(Debug)]
-pub(crate) struct OpenCall {
+pub struct OpenCall {
     cancels: Arc<Cancels>,
     client: IpAddr,
     began: Instant,
@@ -170,7 +170,7 @@ pub(crate) struct OpenCall {
 
 impl OpenCall {
     /// The answer is over: whatever happens now is no cancellation.
-    pub(crate) const fn answered(&mut self) {
+    pub const fn answered(&mut self) {
         self.is_answered = true;
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         drop(old);
         let cancelled = cancels.begin(address(1)).unwrap();
         drop(cancelled);
-        assert_eq!(cancels.begin(address(1)).unwrap_err(), TooMany { limit: 1 });
+        assert_eq!(cancels.begin(address(1)).unwrap_err(), TooManyCancels { limit: 1 });
     }
 
     #[test]

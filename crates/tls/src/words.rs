@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{
 };
 
 /// What ended a handshake.
-pub(crate) fn of_handshake(error: &io::Error) -> String {
+pub fn of_handshake(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
         Some(inner) => of(inner),
@@ -20,7 +20,7 @@ pub(crate) fn of_handshake(error: &io::Error) -> String {
 }
 
 /// What an error of the library means.
-pub(crate) fn of(error: &Error) -> String {
+pub fn of(error: &Error) -> String {
     let words = match error {
         Error::InvalidCertificate(why) => {
             return format!("invalid peer certificate: {}", of_certificate(why));
@@ -128,7 +128,7 @@ const KINDS: [(&[u8], &str); 13] = [
 ];
 
 /// What a private key is for, if that is known and not supported.
-pub(crate) fn unsupported_key(der: &[u8]) -> Option<&'static str> {
+pub fn unsupported_key(der: &[u8]) -> Option<&'static str> {
     // With the tag and the length before it: a key is random bytes.
     let names = |oid: &[u8]| {
         let length = u8::try_from(oid.len()).unwrap_or_default();

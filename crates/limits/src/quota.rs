@@ -1,5 +1,5 @@
 //! How many bytes of messages are held at once, in all and for one client address: arriving, unpacked,
-//! answered and not yet read. Calls are bounded in number ([`crate::places`]), but a call can hold
+//! answered and not yet read. Calls are bounded in number ([`crate::concurrency`]), but a call can hold
 //! megabytes. gRPC's own servers have a `ResourceQuota` for this.
 //!
 //! Small messages are free, so they take no lock, and are served while an address is at its bound: what
@@ -15,22 +15,21 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use tokio::{
     sync::{Notify, futures::OwnedNotified},
     time::{Sleep, sleep},
 };
 
-use crate::places::{Bound, client};
+use crate::{Limit, network};
 
 /// What a message may have without being counted, in bytes.
-pub(crate) const FREE_BYTES: usize = 16 * 1024;
+pub const FREE_BYTES: usize = 16 * 1024;
 
 /// What is counted is rounded up to this many bytes, so that a message takes the lock seldom as it comes.
 const STEP_BYTES: usize = 64 * 1024;
@@ -47,13 +46,14 @@ pub struct Quota(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    bound: Bound,
+    limit: Limit,
     held: Mutex<Held>,
     freed: Arc<Notify>,
     /// How many wait for others.
     waiting: AtomicUsize,
-    held_bytes: IntGauge,
-    refused: IntCounterVec,
+    held_bytes: AtomicUsize,
+    refused_total: AtomicU64,
+    refused_per_address: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -63,53 +63,67 @@ struct Held {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Which bound is reached.
+/// What became of a quota so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Bytes that are held; small messages do not count.
+    pub held_bytes: usize,
+    /// Messages that were refused because too much was held in all.
+    pub refused_total: u64,
+    /// Messages that were refused because one client address held too much.
+    pub refused_per_address: u64,
+}
+
+/// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Full {
+pub enum QuotaReached {
+    /// As many bytes are held as may be in all.
     #[error("the server holds as many bytes of messages as it may, {limit}")]
-    Total { limit: usize },
+    Total {
+        /// How many may be, in bytes.
+        limit: usize,
+    },
+    /// As many bytes are held as one client may have.
     #[error("your address has as many bytes of messages here as it may, {limit}")]
-    PerAddress { limit: usize },
+    PerAddress {
+        /// How many one client may have, in bytes.
+        limit: usize,
+    },
 }
 
 impl Quota {
-    /// As many bytes as `bound` says.
-    pub fn new(bound: Bound) -> Result<Self, prometheus::Error> {
-        let held_bytes = IntGauge::new(
-            "runnel_message_bytes_held",
-            "Bytes of messages that are arriving, or answered and not yet read; small ones do not count.",
-        )?;
-        let refused = IntCounterVec::new(
-            Opts::new(
-                "runnel_messages_refused_total",
-                "Messages that were refused because too many bytes were held, by the option that sets \
-                 the bound.",
-            ),
-            &["bound"],
-        )?;
-        for option in ["max_held_bytes", "max_held_bytes_per_address"] {
-            // There from the start, so that the first is seen to be one more.
-            refused.with_label_values(&[option]);
-        }
-        let (held, freed) = (Mutex::default(), Arc::default());
-        let waiting = AtomicUsize::new(0);
-        Ok(Self(Arc::new(Shared { bound, held, freed, waiting, held_bytes, refused })))
+    /// As many bytes as `limit` says.
+    pub fn new(limit: Limit) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            held: Mutex::default(),
+            freed: Arc::default(),
+            waiting: AtomicUsize::new(0),
+            held_bytes: AtomicUsize::new(0),
+            refused_total: AtomicU64::new(0),
+            refused_per_address: AtomicU64::new(0),
+        }))
     }
 
-    /// Has it counted.
-    pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(self.0.held_bytes.clone()))?;
-        registry.register(Box::new(self.0.refused.clone()))
+    /// How many bytes are held at the moment, and how many messages were refused so far. Takes no lock.
+    pub fn usage(&self) -> Usage {
+        let Shared { held_bytes, refused_total, refused_per_address, .. } = &*self.0;
+        Usage {
+            held_bytes: held_bytes.load(Ordering::Relaxed),
+            refused_total: refused_total.load(Ordering::Relaxed),
+            refused_per_address: refused_per_address.load(Ordering::Relaxed),
+        }
     }
 
     /// How many bytes it allows.
-    pub(crate) fn bound(&self) -> Bound {
-        self.0.bound
+    pub fn limit(&self) -> Limit {
+        self.0.limit
     }
 
     /// Nothing yet, for a peer; one whose address is not known counts in all only.
-    pub(crate) fn holding(&self, peer: Option<IpAddr>) -> Holding {
-        Holding { quota: self.clone(), client: peer.map(client), bytes: 0, waiting: None }
+    pub fn holding(&self, peer: Option<IpAddr>) -> Holding {
+        Holding { quota: self.clone(), client: peer.map(network), bytes: 0, waiting: None }
     }
 }
 
@@ -119,16 +133,16 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, client: Option<IpAddr>, bytes: usize) -> Result<(), Full> {
-        let Bound { total, per_address } = self.bound;
+    fn take(&self, client: Option<IpAddr>, bytes: usize) -> Result<(), QuotaReached> {
+        let Limit { total, per_address } = self.limit;
         let mut held = self.held();
         if held.total.saturating_add(bytes) > total {
-            return Err(Full::Total { limit: total });
+            return Err(QuotaReached::Total { limit: total });
         }
         if let Some(client) = client {
             let theirs = held.by_address.get(&client).copied().unwrap_or_default();
             if theirs.saturating_add(bytes) > per_address {
-                return Err(Full::PerAddress { limit: per_address });
+                return Err(QuotaReached::PerAddress { limit: per_address });
             }
             held.by_address.insert(client, theirs + bytes);
         }
@@ -155,14 +169,21 @@ impl Shared {
         }
     }
 
+    const fn refused_by(&self, limit: QuotaReached) -> &AtomicU64 {
+        match limit {
+            QuotaReached::Total { .. } => &self.refused_total,
+            QuotaReached::PerAddress { .. } => &self.refused_per_address,
+        }
+    }
+
     fn say(&self, total: usize) {
-        self.held_bytes.set(i64::try_from(total).unwrap_or(i64::MAX));
+        self.held_bytes.store(total, Ordering::Relaxed);
     }
 }
 
 /// What one message holds. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Holding {
+pub struct Holding {
     quota: Quota,
     client: Option<IpAddr>,
     bytes: usize,
@@ -194,11 +215,11 @@ impl Drop for Waiting {
 impl Holding {
     /// Holds a message of so many bytes from now on, in the place of what it held before; ready when there
     /// is room for it, or there was none for too long.
-    pub(crate) fn poll_hold(
+    pub fn poll_hold(
         &mut self,
         cx: &mut Context<'_>,
         message_bytes: usize,
-    ) -> Poll<Result<(), Full>> {
+    ) -> Poll<Result<(), QuotaReached>> {
         loop {
             // Asks to be told before it looks, so that nothing is missed in between.
             let told = self.waiting.as_mut().map(|waiting| waiting.freed.as_mut().poll(cx));
@@ -213,7 +234,7 @@ impl Holding {
             match (&mut self.waiting, told) {
                 (Some(waiting), Some(Poll::Pending)) => {
                     ready!(waiting.too_long.as_mut().poll(cx));
-                    shared.refused.with_label_values(&[full.option()]).inc();
+                    shared.refused_by(full).fetch_add(1, Ordering::Relaxed);
                     self.waiting = None;
                     return Poll::Ready(Err(full));
                 }
@@ -226,7 +247,7 @@ impl Holding {
     }
 
     /// Holds a message of so many bytes from now on if there is room for it at once; else what it held before.
-    pub(crate) fn try_hold(&mut self, message_bytes: usize) -> Result<(), Full> {
+    pub fn try_hold(&mut self, message_bytes: usize) -> Result<(), QuotaReached> {
         let bytes = match message_bytes {
             ..=FREE_BYTES => 0,
             counted => counted.checked_next_multiple_of(STEP_BYTES).unwrap_or(usize::MAX),
@@ -243,12 +264,12 @@ impl Holding {
     }
 
     /// How much is held.
-    pub(crate) const fn bytes(&self) -> usize {
+    pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Holds nothing any more.
-    pub(crate) fn give_back(&mut self) {
+    pub fn give_back(&mut self) {
         self.waiting = None;
         if self.bytes > 0 {
             self.quota.0.give_back(self.client, mem::take(&mut self.bytes));
@@ -256,7 +277,7 @@ impl Holding {
     }
 
     /// [`Self::poll_hold`] as a future.
-    pub(crate) async fn hold(&mut self, message_bytes: usize) -> Result<(), Full> {
+    pub async fn hold(&mut self, message_bytes: usize) -> Result<(), QuotaReached> {
         poll_fn(|cx| self.poll_hold(cx, message_bytes)).await
     }
 }
@@ -267,23 +288,14 @@ impl Drop for Holding {
     }
 }
 
-impl Full {
-    const fn option(self) -> &'static str {
-        match self {
-            Self::Total { .. } => "max_held_bytes",
-            Self::PerAddress { .. } => "max_held_bytes_per_address",
-        }
-    }
-}
-
 /// What may be held at most, in all and for one address, if an operator says so; else 256 MiB
 /// in all, or half of what a container with less memory may have, and a quarter of it for one address. Four
 /// messages of the largest size always fit then, and two of one address.
-pub(crate) fn bound(
+pub fn limit(
     total: Option<usize>,
     per_address: Option<usize>,
     largest_message_bytes: usize,
-) -> Bound {
+) -> Limit {
     let with_room =
         |messages: usize| largest_message_bytes.saturating_add(STEP_BYTES).saturating_mul(messages);
     let total = total.unwrap_or_else(|| {
@@ -291,7 +303,7 @@ pub(crate) fn bound(
         known.max(with_room(4))
     });
     let per_address = per_address.unwrap_or_else(|| (total / 4).max(with_room(2)).min(total));
-    Bound { total, per_address }
+    Limit { total, per_address }
 }
 
 /// How much memory the process may have, in bytes, if it is in a control group that says so.

@@ -1,20 +1,27 @@
-//! Proxies in front of us that are believed, and the client that a call comes from: the other end of its
-//! connection, or whom such a proxy names.
+//! Which client a request comes from: the other end of its connection, or the client that a trusted proxy
+//! names.
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, Request, header};
 use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The networks they are in. A clone is the same.
+/// The other end of the connection that a request came by; in the extensions of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The connection of a request is encrypted; in the extensions of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encrypted;
+
+/// The networks that trusted proxies are in. A clone is the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TrustedProxies(Arc<[IpNet]>);
+pub struct TrustedProxies(Arc<[IpNet]>);
 
 /// The client that a trusted proxy named; in the extensions of a request.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +29,12 @@ struct Named(IpAddr);
 
 impl TrustedProxies {
     /// Proxies in these networks, and no others.
-    pub(crate) fn new(networks: &[IpNet]) -> Self {
+    pub fn new(networks: &[IpNet]) -> Self {
         Self(networks.into())
     }
 
     /// Whether one of them sent the request with these extensions.
-    pub(crate) fn sent(&self, extensions: &Extensions) -> bool {
+    pub fn sent(&self, extensions: &Extensions) -> bool {
         sender(extensions).is_some_and(|ip| self.contain(ip))
     }
 
@@ -35,8 +42,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// Finds out which client a request comes from, for [`client`].
-    pub(crate) fn name_client<B>(&self, mut request: Request<B>) -> Request<B> {
+    /// Finds out which client a request comes from, for [`client_address`].
+    pub fn name_client<B>(&self, mut request: Request<B>) -> Request<B> {
         if self.sent(request.extensions())
             && let Some(client) = self.client_named_in(request.headers())
         {
@@ -85,17 +92,17 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// The other end of the connection that a request with these extensions came by; an IPv4 address is one,
 /// however it is written.
-pub(crate) fn sender(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get().map(|ConnectInfo::<SocketAddr>(peer)| peer.ip().to_canonical())
+pub fn sender(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get().map(|Peer(peer)| peer.ip().to_canonical())
 }
 
 /// The client that a request with these extensions comes from: whom a trusted proxy named, or the sender.
-pub(crate) fn client(extensions: &Extensions) -> Option<IpAddr> {
+pub fn client_address(extensions: &Extensions) -> Option<IpAddr> {
     named_client(extensions).or_else(|| sender(extensions))
 }
 
 /// The client that a trusted proxy named, if one did.
-pub(crate) fn named_client(extensions: &Extensions) -> Option<IpAddr> {
+pub fn named_client(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get().map(|Named(client)| *client)
 }
 
@@ -111,9 +118,9 @@ mod tests {
             request.headers_mut().append(name, value.parse().unwrap());
         }
         let sender = SocketAddr::new(sender.parse().unwrap(), 1234);
-        request.extensions_mut().insert(ConnectInfo(sender));
+        request.extensions_mut().insert(Peer(sender));
         let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
-        client(proxies.name_client(request).extensions()).unwrap().to_string()
+        client_address(proxies.name_client(request).extensions()).unwrap().to_string()
     }
 
     #[test]

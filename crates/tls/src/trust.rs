@@ -20,15 +20,17 @@ use tokio_rustls::rustls::{
     },
 };
 
-/// Those in a file.
-pub(crate) struct Trusted {
-    pub(crate) certificates: Vec<CertificateDer<'static>>,
-    pub(crate) roots: RootCertStore,
+/// The certificates in a file, and what comes from them.
+pub struct Trusted {
+    /// Those that are trusted themselves.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// Those that others may come from.
+    pub roots: RootCertStore,
 }
 
 impl Trusted {
     /// Judges servers.
-    pub(crate) fn servers(
+    pub fn servers(
         self,
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, VerifierBuilderError> {
@@ -38,7 +40,7 @@ impl Trusted {
     }
 
     /// Judges clients.
-    pub(crate) fn clients(
+    pub fn clients(
         self,
         provider: Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
