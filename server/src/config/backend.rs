@@ -14,7 +14,7 @@ use crate::backend::{
 #[derive(Args, Clone, Debug)]
 pub struct BackendConfig {
     /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH; other
-    /// targets of gRPC clients, such as dns:///HOST:PORT, are accepted, too. Repeat the option, or separate
+    /// targets of gRPC clients, such as `dns:///HOST:PORT`, are accepted, too. Repeat the option, or separate
     /// several by commas. All addresses of all names share the calls.
     #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
     pub backend: Vec<BackendUrl>,
