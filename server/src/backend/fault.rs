@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use h2::Reason;
 use http::StatusCode;
+use runnel_wire::code_of_http_status;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -86,8 +87,7 @@ impl Fault {
     }
 
     /// The code of an HTTP/2 error:
-    /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>, and of an HTTP status:
-    /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
+    /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>.
     fn code(&self) -> Code {
         match self {
             Self::Reset(Reason::REFUSED_STREAM) => Code::Unavailable,
@@ -95,14 +95,7 @@ impl Fault {
             Self::Reset(Reason::ENHANCE_YOUR_CALM) | Self::Full { .. } => Code::ResourceExhausted,
             Self::Reset(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
             Self::Reset(_) | Self::NoStatus => Code::Internal,
-            Self::Http(status) => match status.as_u16() {
-                400 => Code::Internal,
-                401 => Code::Unauthenticated,
-                403 => Code::PermissionDenied,
-                404 => Code::Unimplemented,
-                429 | 502 | 503 | 504 => Code::Unavailable,
-                _ => Code::Unknown,
-            },
+            Self::Http(status) => code_of_http_status(status.as_u16()),
             Self::ContentType(_) => Code::Unknown,
             _ => Code::Unavailable,
         }
