@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    BackendAuthority,
+    authority::BackendAuthority,
     forwarded::{self, Client},
     metadata,
     target::Target,

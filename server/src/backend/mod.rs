@@ -30,21 +30,23 @@ mod answer;
 pub mod authority;
 mod call;
 mod connection;
+mod counts;
 mod credit;
+mod error;
 mod fault;
 mod forwarded;
 mod frames;
 mod headers;
 mod health;
 mod metadata;
-mod metrics;
 mod own_call;
-mod own_health;
 mod peer;
 mod pool;
 mod reflection;
 mod request_body;
 mod resolver;
+mod settings;
+mod status;
 mod target;
 mod tls;
 pub mod url;
@@ -55,134 +57,123 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use prometheus::core::Collector;
 use runnel_limits::{
     Limit,
     client::{TrustedProxies, client_address},
     concurrency::ConcurrencyLimit,
     quota::Quota,
 };
-use runnel_tls::TlsError;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-pub use self::{authority::BackendAuthority, url::BackendUrl};
-use self::{
-    call::Failure, connection::Window, forwarded::Client, headers::Head, metrics::PoolCollector,
-    pool::Pool, request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
+pub use self::{
+    authority::BackendAuthority,
+    error::BackendError,
+    settings::{ClientCertificate, Settings},
+    status::{BackendStatus, EndpointStatus},
+    url::BackendUrl,
 };
-use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
+use self::{
+    call::Failure, connection::Window, forwarded::Client, headers::Head, pool::Pool,
+    request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
+};
+use crate::rpc::methods::KnownMethods;
 
-/// Why calls cannot be forwarded as configured.
-#[derive(Debug, thiserror::Error)]
-pub enum BackendError {
-    /// A certificate or a key cannot be used.
-    #[error("TLS to backends: {0}")]
-    Tls(#[from] TlsError),
-    /// Neither a name nor an address.
-    #[error("{0:?} is no name that a certificate could have")]
-    ServerName(String),
-}
-
-/// Forwards calls. Clones share their connections; the last one that is dropped ends them.
+/// Forwards calls, of any service. It is a tower service; clones share its connections, and the last one that
+/// is dropped ends them.
 #[derive(Clone)]
-pub struct Backend {
-    pool: Arc<Pool>,
+pub struct Backend(Arc<Shared>);
+
+/// What all clones share.
+struct Shared {
+    pool: Pool,
     trusted_proxies: TrustedProxies,
-    readiness: Readiness,
+    methods: KnownMethods,
+    healthy: watch::Receiver<bool>,
     via: Arc<Via>,
     quota: Quota,
     /// Looks at the certificates again.
-    _renewing: Option<Arc<AbortOnDropHandle<()>>>,
+    _renewing: Option<AbortOnDropHandle<()>>,
 }
 
 impl Backend {
-    /// Begins to connect to the backends of `config`, to tell `readiness` of their health and `methods`
-    /// of what they say of their methods. None of them needs to be there yet. Certificates are looked at
-    /// again every `reload_interval`, and on SIGHUP. `quota` bounds how many bytes of messages are held, and
-    /// so how many answers may come far ahead of their readers.
-    pub(crate) async fn start(
-        config: &BackendConfig,
-        reload_interval: Duration,
-        readiness: Readiness,
-        methods: KnownMethods,
-        trusted_proxies: TrustedProxies,
-        quota: Quota,
-    ) -> Result<Self, BackendError> {
-        let resolver = Resolver::system();
-        let mut backend =
-            Self::start_with(config, resolver, reload_interval, readiness, methods, quota).await?;
-        backend.trusted_proxies = trusted_proxies;
-        Ok(backend)
+    /// Begins to connect to the backends that `settings` name, to ask for their health, and for their methods.
+    /// None of them needs to be there yet.
+    pub async fn start(settings: Settings) -> Result<Self, BackendError> {
+        Self::start_with(settings, Resolver::system()).await
     }
 
-    async fn start_with(
-        config: &BackendConfig,
-        resolver: Resolver,
-        reload_interval: Duration,
-        readiness: Readiness,
-        methods: KnownMethods,
-        quota: Quota,
-    ) -> Result<Self, BackendError> {
-        let urls = config.urls();
-        let certificates = if urls.iter().any(BackendUrl::is_tls) {
-            Some(tls::load(config, reload_interval).await?)
+    async fn start_with(settings: Settings, resolver: Resolver) -> Result<Self, BackendError> {
+        if settings.urls.is_empty() {
+            return Err(BackendError::NoBackend);
+        }
+        let certificates = if settings.urls.iter().any(BackendUrl::is_tls) {
+            Some(tls::load(&settings).await?)
         } else {
             None
         };
         let via = Arc::new(Via::new());
-        let targets = urls.into_iter().map(|url| {
+        let targets = settings.urls.iter().map(|url| {
             let certificates = certificates.as_ref().filter(|_| url.is_tls());
-            let tls = certificates.map(|certificates| Tls::new(&url, config, certificates));
-            let tls = tls.transpose()?;
+            let server_name = settings.server_name.as_deref();
+            let tls = certificates.map(|certificates| Tls::new(url, server_name, certificates));
             Ok(Arc::new(Target {
-                url,
+                url: url.clone(),
                 resolver: resolver.clone(),
-                tls,
-                authority: config.backend_authority.clone(),
+                tls: tls.transpose()?,
+                authority: settings.authority.clone(),
                 via: Arc::clone(&via),
-                connect_timeout: config.backend_connect_timeout,
-                keepalive: config.keepalive(),
+                connect_timeout: settings.connect_timeout,
+                keepalive: settings.keepalive,
             }))
         });
         let targets = targets.collect::<Result<Vec<_>, BackendError>>()?;
-        let watching = pool::Watching {
-            resolve: config.backend_resolve_interval,
-            health: config.backend_health_interval,
-            reflection: config.backend_reflection,
-        };
-        let connect_timeout = config.backend_connect_timeout;
-        let Limit { total, per_address } = quota.limit();
+        let Limit { total, per_address } = settings.quota.limit();
         let windows = |bytes: usize| bytes / Window::Large.bytes();
         let windows = Limit { total: windows(total), per_address: windows(per_address) };
         let windows = ConcurrencyLimit::new("answers with a large window", windows);
-        let pool =
-            Pool::start(targets, watching, windows, connect_timeout, readiness.clone(), methods);
-        let renewing = certificates.map(|certificates| {
-            Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
-        });
-        let pool = Arc::new(pool);
-        let trusted_proxies = TrustedProxies::default();
-        Ok(Self { pool, trusted_proxies, readiness, via, quota, _renewing: renewing })
+        let (publish, healthy) = watch::channel(false);
+        let methods = KnownMethods::default();
+        let pool = Pool::start(targets, &settings, windows, publish, methods.clone());
+        let renewing = certificates
+            .map(|certificates| AbortOnDropHandle::new(tokio::spawn(certificates.renew())));
+        Ok(Self(Arc::new(Shared {
+            pool,
+            trusted_proxies: settings.trusted_proxies,
+            methods,
+            healthy,
+            via,
+            quota: settings.quota,
+            _renewing: renewing,
+        })))
     }
 
-    /// What there is to count, for a registry.
-    pub fn metrics(&self) -> Result<impl Collector + 'static, prometheus::Error> {
-        PoolCollector::new(self.pool.targets().to_vec(), self.pool.known())
+    /// Whether some address of some backend is up, now and later. It is false until a health check succeeded.
+    pub fn healthy(&self) -> watch::Receiver<bool> {
+        self.0.healthy.clone()
     }
 
-    /// Forwards a call; one that its backend never began is made once more, elsewhere if there is an
-    /// elsewhere.
-    async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        if let Some(answer) = own_health::answer(&request, &self.readiness) {
-            return Ok(answer);
-        }
+    /// The methods that the backends describe through reflection, now and later.
+    pub fn methods(&self) -> KnownMethods {
+        self.0.methods.clone()
+    }
+
+    /// How each backend and each of its addresses does, for metrics.
+    pub fn status(&self) -> Vec<BackendStatus> {
+        self.0.pool.status()
+    }
+}
+
+impl Shared {
+    /// Forwards a call. One that its backend never began is made once more, if possible at another address: a
+    /// transparent retry.
+    async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
         self.via.refuse_what_came_by_before(&parts.headers)?;
         let address = client_address(&parts.extensions);
@@ -226,10 +217,8 @@ impl Service<Request<Body>> for Backend {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let backend = self.clone();
-        Box::pin(
-            async move { Ok(backend.forward(request).await.unwrap_or_else(Status::into_http)) },
-        )
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 
@@ -238,3 +227,6 @@ impl std::fmt::Debug for Backend {
         f.debug_struct("Backend").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,8 @@ use self::state::{Caller, Connecting, MAX_CONNECTIONS, State};
 use super::{
     address::Address,
     connection::{Connection, Window},
+    counts::Counts,
     fault::Fault,
-    metrics::Counts,
     target::Target,
 };
 use crate::rpc::methods::Methods;

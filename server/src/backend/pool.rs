@@ -29,9 +29,11 @@ use super::{
     health,
     peer::{Lease, Peer},
     reflection,
+    settings::Settings,
+    status::BackendStatus,
     target::Target,
 };
-use crate::{readiness::Readiness, rpc::methods::KnownMethods};
+use crate::rpc::methods::KnownMethods;
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);
@@ -50,8 +52,8 @@ pub(super) struct Pool {
 
 /// What is known of the backends.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    pub(super) peers: Arc<[Arc<Peer>]>,
+struct Known {
+    peers: Arc<[Arc<Peer>]>,
     /// The backends without an address, and why.
     unresolved: Arc<[(Arc<Target>, Fault)]>,
     /// Whether names were resolved at all.
@@ -60,23 +62,28 @@ pub(super) struct Known {
 
 /// What is looked at, and how often again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Watching {
-    pub(super) resolve: Duration,
-    pub(super) health: Duration,
+struct Watching {
+    resolve: Duration,
+    health: Duration,
     /// Whether backends are asked for their methods.
-    pub(super) reflection: bool,
+    reflection: bool,
 }
 
 impl Pool {
     /// Begins to resolve the targets' names and to watch over the addresses, as long as it lives.
     pub(super) fn start(
         targets: Vec<Arc<Target>>,
-        watching: Watching,
+        settings: &Settings,
         large_windows: Arc<ConcurrencyLimit>,
-        connect_timeout: Duration,
-        readiness: Readiness,
+        healthy: watch::Sender<bool>,
         methods: KnownMethods,
     ) -> Self {
+        let watching = Watching {
+            resolve: settings.resolve_interval,
+            health: settings.health_interval,
+            reflection: settings.reflection,
+        };
+        let connect_timeout = settings.connect_timeout;
         let (publish, known) = watch::channel(Known::default());
         let changed = Arc::new(Notify::new());
         let stale = Arc::new(Notify::new());
@@ -90,21 +97,21 @@ impl Pool {
         };
         let resolving =
             resolve(targets.clone(), watching, new_peer, publish, Arc::clone(&changed), again);
-        let telling = tell(known.clone(), changed, readiness, methods);
+        let telling = tell(known.clone(), changed, healthy, methods);
         let tasks = [resolving.boxed(), telling.boxed()];
         let tasks = tasks.map(|task| AbortOnDropHandle::new(tokio::spawn(task)));
         let turn = AtomicUsize::new(0);
         Self { targets, known, turn, connect_timeout, stale, _tasks: tasks }
     }
 
-    /// All backends, whether they have an address or not.
-    pub(super) fn targets(&self) -> &[Arc<Target>] {
-        &self.targets
-    }
-
-    /// What is known of the backends, now and later.
-    pub(super) fn known(&self) -> watch::Receiver<Known> {
-        self.known.clone()
+    /// How each backend does, whether it has an address or not.
+    pub(super) fn status(&self) -> Vec<BackendStatus> {
+        let peers = Arc::clone(&self.known.borrow().peers);
+        let status = self.targets.iter().map(|target| {
+            let peers = peers.iter().filter(|peer| Arc::ptr_eq(&peer.target, target));
+            BackendStatus::of(target, peers.map(Arc::as_ref))
+        });
+        status.collect()
     }
 
     /// A place for one call of this client. `not` is an address that failed it before: the last to be tried.
@@ -230,17 +237,17 @@ async fn watch_over(peer: Arc<Peer>, watching: Watching) {
     }
 }
 
-/// Tells whether the server is ready, which it is while some address is up, and what methods there are.
+/// Tells whether some address is up, and what methods there are.
 async fn tell(
     known: watch::Receiver<Known>,
     changed: Arc<Notify>,
-    readiness: Readiness,
+    healthy: watch::Sender<bool>,
     methods: KnownMethods,
 ) {
     loop {
         let peers = Arc::clone(&known.borrow().peers);
         let up = peers.iter().any(|peer| matches!(peer.health(), Some(Ok(()))));
-        readiness.set_backend_healthy(up);
+        healthy.send_if_modified(|was| std::mem::replace(was, up) != up);
         let described = reflection::of_all(peers.iter());
         if *methods.now() != described {
             methods.replace(described);

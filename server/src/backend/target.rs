@@ -5,8 +5,8 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
-    BackendAuthority, BackendUrl, address::Address, fault::Fault, resolver::Resolver, tls::Tls,
-    via::Via,
+    address::Address, authority::BackendAuthority, fault::Fault, resolver::Resolver, tls::Tls,
+    url::BackendUrl, via::Via,
 };
 
 /// A backend as it is configured; each of its addresses is a [`super::peer::Peer`].

@@ -1,6 +1,6 @@
 //! TLS to backends: whom we trust, who we are, and by what name we ask for them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use runnel_tls::{
     Files, Renewal, TlsError,
@@ -14,24 +14,21 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::{BackendError, BackendUrl, fault::Fault};
-use crate::config::BackendConfig;
+use super::{error::BackendError, fault::Fault, settings::Settings, url::BackendUrl};
 
 /// The certificate shown to all backends, those that backends are trusted by, and the files of both, which
 /// are read again.
 pub(super) type Certificates = Renewal<ClientFiles>;
 
-/// Loads what `config` names; it is looked at again every `interval`.
-pub(super) async fn load(
-    config: &BackendConfig,
-    interval: Duration,
-) -> Result<Certificates, TlsError> {
+/// Loads the files that `settings` name, which are looked at again from time to time.
+pub(super) async fn load(settings: &Settings) -> Result<Certificates, TlsError> {
+    let shown = settings.client_certificate.as_ref();
     let files = ClientFiles {
-        ca: config.backend_ca.clone(),
-        cert: config.backend_client_cert.clone(),
-        key: config.backend_client_key.clone(),
+        ca: settings.ca.clone(),
+        cert: shown.map(|shown| shown.certificate.clone()),
+        key: shown.map(|shown| shown.key.clone()),
     };
-    Certificates::load(files, interval).await
+    Certificates::load(files, settings.certificate_interval).await
 }
 
 /// Where they are; without a CA the system's roots are trusted.
@@ -101,13 +98,13 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// To the backend at `url`, whose certificate has its name unless `config` says another.
+    /// To the backend at `url`, whose certificate has its name unless `server_name` is another.
     pub(super) fn new(
         url: &BackendUrl,
-        config: &BackendConfig,
+        server_name: Option<&str>,
         certificates: &Certificates,
     ) -> Result<Self, BackendError> {
-        let name = config.backend_server_name.as_deref().unwrap_or(url.host());
+        let name = server_name.unwrap_or(url.host());
         let server_name = ServerName::try_from(name.to_owned())
             .map_err(|_| BackendError::ServerName(name.to_owned()))?;
         Ok(Self { config: certificates.current(), server_name })

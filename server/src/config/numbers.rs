@@ -16,6 +16,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How a duration is written, to be read by [`duration_or_zero`].
+pub(super) fn text(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 /// A duration, or zero to switch off what it limits.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text);
