@@ -1,4 +1,4 @@
-//! Why a backend did not answer, and the status that a client gets for it: it names the backend and
+//! Why a backend did not respond as it should, and the status that a client gets for it: it names the backend and
 //! the reason.
 
 use std::{fmt, sync::Arc, time::Duration};

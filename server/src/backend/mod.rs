@@ -1,54 +1,53 @@
-//! The other way to answer: every call, of any service and method, is forwarded to a gRPC backend.
-//! Nothing is decoded: messages, metadata and trailers pass as they are.
+//! Forwards every call, of any service and method, to a gRPC backend. Nothing is decoded: messages, metadata
+//! and trailers pass as they are.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | [`url`] | where a backend is |
-//! | `target` | one backend as configured: how to resolve its name and connect |
+//! | `settings`, [`url`], [`authority`] | what an operator can say of backends |
+//! | `error`, `status` | why forwarding cannot begin; how each backend does |
+//! | `upstream` | one backend as configured: how to resolve its name and connect |
 //! | `resolver`, `address` | how its name becomes addresses |
 //! | `tls` | TLS to it |
-//! | `pool` | all addresses of all backends, and the choice among them |
-//! | `peer` | one address: its connections, and whether it is up |
-//! | `health` | asks it, through `grpc.health.v1` |
-//! | `reflection` | asks it what methods it has, through `grpc.reflection` |
-//! | `own_call` | a call of our own, for these two |
-//! | `own_health` | a health check that is for us |
+//! | `balancer` | all addresses of all backends, and the choice among them |
+//! | `endpoint` | one address: its connections, and whether it is up |
+//! | `health` | asks an endpoint for its health, through `grpc.health.v1` |
+//! | `reflection` | asks an endpoint which methods it has, through `grpc.reflection` |
+//! | `probe` | the calls that these two make |
 //! | `connection` | one HTTP/2 connection |
-//! | `call` | one call on it, from head to head |
-//! | `frames`, `windows` | how much may be sent on it, read along |
+//! | `call` | one call on it, from the head of the request to the head of the response |
+//! | `frames`, `windows` | how much may be sent on a connection, read from the frames that pass |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
-//! | `metadata` | what clients say is made valid, and kept out of shared tables |
-//! | [`authority`] | whom calls are for |
-//! | `via` | what tells a call that comes back |
-//! | `request_body`, `answer` | the bodies, one each way |
-//! | `credit` | how much of an answer may be on its way |
-//! | `metrics` | what there is to count of each address |
+//! | `metadata` | makes what clients say valid, and keeps it out of shared compression tables |
+//! | `via` | recognises a call that comes back |
+//! | `request_body`, `response_body` | the bodies, one each way |
+//! | `flow_control` | how much of a response may be on its way |
+//! | `counts` | what happened at one endpoint so far |
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod address;
-mod answer;
 pub mod authority;
+mod balancer;
 mod call;
 mod connection;
 mod counts;
-mod credit;
+mod endpoint;
 mod error;
 mod fault;
+mod flow_control;
 mod forwarded;
 mod frames;
 mod headers;
 mod health;
 mod metadata;
-mod own_call;
-mod peer;
-mod pool;
+mod probe;
 mod reflection;
 mod request_body;
 mod resolver;
+mod response_body;
 mod settings;
 mod status;
-mod target;
 mod tls;
+mod upstream;
 pub mod url;
 mod via;
 mod windows;
@@ -80,8 +79,8 @@ pub use self::{
     url::BackendUrl,
 };
 use self::{
-    call::Failure, connection::Window, forwarded::Client, headers::Head, pool::Pool,
-    request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
+    balancer::Balancer, call::Failure, connection::Window, forwarded::Client, headers::Head,
+    request_body::RequestBody, resolver::Resolver, tls::Tls, upstream::Upstream, via::Via,
 };
 use crate::rpc::methods::KnownMethods;
 
@@ -92,7 +91,7 @@ pub struct Backend(Arc<Shared>);
 
 /// What all clones share.
 struct Shared {
-    pool: Pool,
+    balancer: Balancer,
     trusted_proxies: TrustedProxies,
     methods: KnownMethods,
     healthy: watch::Receiver<bool>,
@@ -119,11 +118,11 @@ impl Backend {
             None
         };
         let via = Arc::new(Via::new());
-        let targets = settings.urls.iter().map(|url| {
+        let upstreams = settings.urls.iter().map(|url| {
             let certificates = certificates.as_ref().filter(|_| url.is_tls());
             let server_name = settings.server_name.as_deref();
             let tls = certificates.map(|certificates| Tls::new(url, server_name, certificates));
-            Ok(Arc::new(Target {
+            Ok(Arc::new(Upstream {
                 url: url.clone(),
                 resolver: resolver.clone(),
                 tls: tls.transpose()?,
@@ -133,18 +132,18 @@ impl Backend {
                 keepalive: settings.keepalive,
             }))
         });
-        let targets = targets.collect::<Result<Vec<_>, BackendError>>()?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, BackendError>>()?;
         let Limit { total, per_address } = settings.quota.limit();
         let windows = |bytes: usize| bytes / Window::Large.bytes();
         let windows = Limit { total: windows(total), per_address: windows(per_address) };
-        let windows = ConcurrencyLimit::new("answers with a large window", windows);
+        let windows = ConcurrencyLimit::new("responses with a large window", windows);
         let (publish, healthy) = watch::channel(false);
         let methods = KnownMethods::default();
-        let pool = Pool::start(targets, &settings, windows, publish, methods.clone());
+        let balancer = Balancer::start(upstreams, &settings, windows, publish, methods.clone());
         let renewing = certificates
             .map(|certificates| AbortOnDropHandle::new(tokio::spawn(certificates.renew())));
         Ok(Self(Arc::new(Shared {
-            pool,
+            balancer,
             trusted_proxies: settings.trusted_proxies,
             methods,
             healthy,
@@ -166,7 +165,7 @@ impl Backend {
 
     /// How each backend and each of its addresses does, for metrics.
     pub fn status(&self) -> Vec<BackendStatus> {
-        self.0.pool.status()
+        self.0.balancer.status()
     }
 }
 
@@ -183,23 +182,23 @@ impl Shared {
 
         let mut failed_at = None;
         loop {
-            let lease = self.pool.lease(address, failed_at.as_ref()).await?;
-            let peer = Arc::clone(&lease.peer);
-            peer.counts.calls.add_one();
+            let lease = self.balancer.lease(address, failed_at.as_ref()).await?;
+            let endpoint = Arc::clone(&lease.endpoint);
+            endpoint.counts.calls.add_one();
             let is_retry = failed_at.is_some();
-            let request = head.request(&peer.target, is_retry);
+            let request = head.request(&endpoint.upstream, is_retry);
             match call::attempt(lease, request, body).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Request(status)) => return Err(status),
                 Err(Failure::Backend(fault, mut sent)) => {
                     if is_retry || !fault.is_unseen() {
-                        return Err(fault.status(&peer));
+                        return Err(fault.status(&endpoint));
                     }
                     if !sent.rewind() {
-                        return Err(fault.status_of_a_long_request(&peer));
+                        return Err(fault.status_of_a_long_request(&endpoint));
                     }
-                    peer.counts.retries.add_one();
-                    failed_at = Some(peer);
+                    endpoint.counts.retries.add_one();
+                    failed_at = Some(endpoint);
                     body = sent;
                 }
             }

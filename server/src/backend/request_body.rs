@@ -51,12 +51,12 @@ pub(super) struct RequestBody {
     seen_bytes: usize,
     /// How many of those were read since the last rewinding.
     read: usize,
-    /// Their room; None for calls of our own, which are short.
+    /// Counts them; None for probes, which are short.
     holding: Option<Holding>,
 }
 
 impl RequestBody {
-    /// What is remembered takes room in `holding`.
+    /// The bytes that are remembered are held in `holding`.
     pub(super) fn new(inner: Body, holding: Option<Holding>) -> Self {
         Self { inner, seen: Some(Vec::new()), seen_bytes: 0, read: 0, holding }
     }
@@ -210,7 +210,7 @@ impl Sending {
         Poll::Ready(Err(why))
     }
 
-    /// Ready when everything is sent, or the backend wants no more: its answer then says why. An Err is
+    /// Ready when everything is sent, or the backend wants no more: its response then says why. An Err is
     /// the client's fault.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         loop {
@@ -244,7 +244,7 @@ impl Sending {
             if let Some(counted) = &self.counted {
                 counted.queue(piece.len());
             }
-            // An Err says that the stream is over, which its answer tells better.
+            // An Err says that the stream is over, which its response tells better.
             if self.stream.send_data(piece, is_last).is_err() || is_last {
                 return Poll::Ready(Ok(()));
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{peer::Peer, target::Target};
+use super::{endpoint::Endpoint, upstream::Upstream};
 
 /// How one backend does.
 #[derive(Clone, Debug)]
@@ -43,20 +43,26 @@ pub struct EndpointStatus {
 }
 
 impl BackendStatus {
-    pub(super) fn of<'a>(target: &Target, peers: impl Iterator<Item = &'a Peer>) -> Self {
-        Self { backend: target.to_string(), endpoints: peers.map(EndpointStatus::of).collect() }
+    pub(super) fn of<'a>(
+        upstream: &Upstream,
+        endpoints: impl Iterator<Item = &'a Endpoint>,
+    ) -> Self {
+        Self {
+            backend: upstream.to_string(),
+            endpoints: endpoints.map(EndpointStatus::of).collect(),
+        }
     }
 }
 
 impl EndpointStatus {
-    fn of(peer: &Peer) -> Self {
-        let counts = &peer.counts;
+    fn of(endpoint: &Endpoint) -> Self {
+        let counts = &endpoint.counts;
         Self {
-            address: peer.address.to_string(),
-            is_up: matches!(peer.health(), Some(Ok(()))),
-            open_calls: peer.open_calls(),
-            waiting_calls: peer.waiting_calls(),
-            open_connections: peer.open_connections(),
+            address: endpoint.address.to_string(),
+            is_up: matches!(endpoint.health(), Some(Ok(()))),
+            open_calls: endpoint.open_calls(),
+            waiting_calls: endpoint.waiting_calls(),
+            open_connections: endpoint.open_connections(),
             calls: counts.calls.get(),
             retries: counts.retries.get(),
             connects: counts.connects.get(),

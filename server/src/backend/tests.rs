@@ -78,8 +78,8 @@ async fn call(backend: &Backend) -> Code {
         .header(header::CONTENT_TYPE, "application/grpc")
         .body(Body::new(Full::new(Bytes::from_static(&[0; 5]))))
         .unwrap();
-    let Ok(answer) = backend.clone().call(request).await;
-    let (head, body) = answer.into_parts();
+    let Ok(response) = backend.clone().call(request).await;
+    let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
     let ends = [Some(&head.headers), body.trailers()];
     let status = ends.into_iter().flatten().find_map(Status::from_header_map).unwrap();

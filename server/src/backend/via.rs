@@ -10,10 +10,10 @@ use std::fmt;
 use http::{HeaderMap, HeaderValue, Version, header};
 use tonic::Status;
 
-/// What all our names begin with.
+/// How the names of all proxies of this kind begin.
 const PREFIX: &str = "runnel-";
 
-/// How many digits follow.
+/// How many digits follow it.
 const DIGITS: usize = 16;
 
 /// A front, as `via` names it.

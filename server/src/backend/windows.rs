@@ -53,7 +53,7 @@ pub(super) struct Windows {
     requests: Mutex<HashMap<u32, Arc<Account>>>,
     /// What is unread of each client's, in bytes.
     clients: Mutex<HashMap<IpAddr, Arc<AtomicI64>>>,
-    /// Told when the connection may have room for calls again.
+    /// Notified when the connection may have room for calls again.
     room: Arc<Notify>,
 }
 
