@@ -58,6 +58,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use runnel_limits::{
@@ -68,7 +69,7 @@ use runnel_limits::{
 };
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, codegen::StdError};
 use tower::Service;
 
 pub use self::{
@@ -206,7 +207,11 @@ impl Shared {
     }
 }
 
-impl Service<Request<Body>> for Backend {
+impl<B> Service<Request<B>> for Backend
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -215,9 +220,13 @@ impl Service<Request<Body>> for Backend {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
-        Box::pin(async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) })
+        // A body of tonic's is not boxed again.
+        let request = request.map(Body::new);
+        Box::pin(
+            async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) },
+        )
     }
 }
 
