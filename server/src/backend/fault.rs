@@ -9,7 +9,7 @@ use runnel_wire::code_of_http_status;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// When a call that found no place may try again. It has waited already.
+/// When a client may try again whose call found no place at the backend. The call has waited already.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What went wrong between us and a backend.
@@ -67,13 +67,13 @@ impl Fault {
         }
     }
 
-    /// Whether the backend says that it did not begin the call, so that it may be made again elsewhere.
+    /// Whether the backend says that it did not begin the call, so that a transparent retry is allowed.
     /// <https://www.rfc-editor.org/rfc/rfc9113#section-8.7>
     pub(super) const fn is_unseen(&self) -> bool {
         matches!(self, Self::GoneAway(_) | Self::Reset(Reason::REFUSED_STREAM))
     }
 
-    /// Whether nobody says this who is not there.
+    /// Whether only a backend that is alive brings this about.
     pub(super) const fn is_sign_of_life(&self) -> bool {
         matches!(
             self,
@@ -101,7 +101,7 @@ impl Fault {
         }
     }
 
-    /// What metrics call it.
+    /// Its label in metrics.
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::Resolve(_) => "resolve",
@@ -135,7 +135,7 @@ impl Fault {
         Status::new(self.code(), message)
     }
 
-    /// The same where the call would have been made once more, had its request not been too long for that.
+    /// The status for a call that would have been retried if its request were not too long for that.
     pub(super) fn status_of_a_long_request(&self, backend: &impl fmt::Display) -> Status {
         let why = "the request is too long to be kept and sent again";
         Status::new(self.code(), format!("backend {backend}: {self}; {why}"))

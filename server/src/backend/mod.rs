@@ -175,7 +175,7 @@ impl Shared {
     /// transparent retry.
     async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
-        self.via.refuse_what_came_by_before(&parts.headers)?;
+        self.via.refuse_loop(&parts.headers)?;
         let address = client_address(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client, &self.via)?;
@@ -224,9 +224,7 @@ where
         let shared = Arc::clone(&self.0);
         // A body of tonic's is not boxed again.
         let request = request.map(Body::new);
-        Box::pin(
-            async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) },
-        )
+        Box::pin(async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a backend says of its methods, asked through `grpc.reflection.v1` or, where there is only that,
-//! `v1alpha`: so that the rules for one kind of method hold for forwarded calls, and metrics name them.
+//! Asks a backend which methods it has, through `grpc.reflection.v1` or, where there is only that, `v1alpha`: so
+//! that limits for one kind of method hold for forwarded calls, and metrics name the methods.
 //!
-//! A backend may be enormous, or lie: what it says is bounded in time, bytes, number and length. Where it
-//! says nothing, its methods have no kind.
+//! A backend may be enormous, or lie: its description is bounded in time, bytes, number and length. A method that
+//! it does not describe has no kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -185,7 +185,7 @@ fn nonsense(what: &str) -> Status {
     Status::invalid_argument(what)
 }
 
-/// What all of these backends say together. They are taken for copies of one another; where they do not
+/// The methods that all of these endpoints describe together. They are taken for copies of one another; where they do not
 /// agree on a method, it has the kind that allows more.
 pub(super) fn of_all<'a>(endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) -> Methods {
     let said: Vec<_> = endpoints.map(|endpoint| endpoint.methods()).collect();

@@ -37,7 +37,7 @@ const SHORT_REQUEST_BYTES: usize = 16 * 1024;
 /// long as the backend does not read. Also the largest frame that every server takes.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// So little of a window need not be counted, if it is all of a request: most are no longer.
+/// A request of no more bytes than this need not be counted: most are no longer.
 const LITTLE_BYTES: usize = 1024;
 
 /// How long a backend may leave a request unread before it counts as one that is not read at all.
@@ -140,7 +140,7 @@ pub(super) struct Sending {
     counted: Option<Arc<CountedRequest>>,
     /// While the backend does not read it.
     unread: Option<Unread>,
-    /// Where such requests are counted, and for whom.
+    /// Bounds how many such requests there are; and the client that they are counted for.
     unread_limit: (Arc<ConcurrencyLimit>, Option<IpAddr>),
 }
 
@@ -185,7 +185,7 @@ impl Sending {
         Self { body, next: first, stream, sent_bytes: 0, counted, unread: None, unread_limit }
     }
 
-    /// What counts its bytes, to be kept until the call is over.
+    /// The count of its bytes, to be kept until the call is over.
     pub(super) fn counted(&self) -> Option<Arc<CountedRequest>> {
         self.counted.clone()
     }

@@ -1,4 +1,4 @@
-//! TLS to backends: whom we trust, who we are, and by what name we ask for them.
+//! TLS to backends: which certificates are trusted, which one is shown, and which name a backend must have.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -16,8 +16,7 @@ use tokio_rustls::{
 
 use super::{error::BackendError, fault::Fault, settings::Settings, url::BackendUrl};
 
-/// The certificate shown to all backends, those that backends are trusted by, and the files of both, which
-/// are read again.
+/// The TLS configuration for all backends, which is made anew when its files change.
 pub(super) type Certificates = Renewal<ClientFiles>;
 
 /// Loads the files that `settings` name, which are looked at again from time to time.
@@ -31,7 +30,7 @@ pub(super) async fn load(settings: &Settings) -> Result<Certificates, TlsError> 
     Certificates::load(files, settings.certificate_interval).await
 }
 
-/// Where they are; without a CA the system's roots are trusted.
+/// The files of certificates. Without a CA the system's roots are trusted.
 #[derive(Debug)]
 pub(super) struct ClientFiles {
     ca: Option<PathBuf>,
@@ -39,7 +38,7 @@ pub(super) struct ClientFiles {
     key: Option<PathBuf>,
 }
 
-/// What is in them. It has no `Debug`: a key belongs in no log.
+/// The contents of the files. It has no `Debug`: a key belongs in no log.
 #[derive(PartialEq, Eq)]
 pub(super) struct Contents {
     ca: Option<Vec<u8>>,
