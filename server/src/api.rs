@@ -10,6 +10,7 @@ use runnel_limits::{
     quota::{FREE_BYTES, Quota},
 };
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
+use runnel_wire::varint_bytes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -136,11 +137,6 @@ fn item_bytes(id: u64) -> u64 {
 /// A length-delimited field with a number below 16: tag, length, payload.
 fn field_bytes(payload_bytes: u64) -> u64 {
     1 + u64::from(varint_bytes(payload_bytes)) + payload_bytes
-}
-
-/// How many bytes a number takes as a protobuf varint: seven bits each.
-fn varint_bytes(number: u64) -> u32 {
-    number.max(1).ilog2() / 7 + 1
 }
 
 #[cfg(test)]

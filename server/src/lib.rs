@@ -15,7 +15,7 @@
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page: our own, another, or none |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
-//! | [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
+//! | [`file_limit`], [`healthcheck`], `own_health`, [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
 pub mod access;
@@ -31,6 +31,7 @@ pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
 pub mod metrics;
+mod own_health;
 pub mod prefix;
 pub mod readiness;
 mod router;
@@ -65,6 +66,7 @@ use crate::{
     backend::{Backend, BackendError},
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
+    own_health::OwnHealth,
     readiness::Readiness,
     router::Router,
     rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
@@ -118,24 +120,19 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     if !config.backend.urls().is_empty() {
-        let (metrics, readiness) = (Metrics::new()?, Readiness::default());
-        let methods = KnownMethods::default();
-        let reload_interval = config.tls.tls_reload_interval;
         let quota = Quota::new(config.held_limit());
         let proxies = TrustedProxies::new(&config.access.trusted_proxies);
-        let service = Backend::start(
-            &config.backend,
-            reload_interval,
-            readiness.clone(),
-            methods.clone(),
-            proxies.clone(),
-            quota.clone(),
-        )
-        .await?;
-        metrics.registry().register(Box::new(service.metrics()?))?;
+        let mut settings = config.backend.settings();
+        settings.certificate_interval = config.tls.tls_reload_interval;
+        settings.trusted_proxies = proxies.clone();
+        settings.quota = quota.clone();
+        let backend = Backend::start(settings).await?;
+        let watched = (Metrics::new()?, Readiness::of_backend(backend.healthy()));
+        watched.0.count_backend(backend.clone())?;
+        let methods = backend.methods();
+        let service = OwnHealth::new(backend, watched.1.clone());
         let trace_trust = TraceTrust::Proxies(proxies);
         let answering = Answering { service, names: None, methods, trace_trust };
-        let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
     let quota = Quota::new(config.held_limit());

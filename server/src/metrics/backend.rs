@@ -1,83 +1,28 @@
 //! The metrics of each address of each backend. Addresses come and go: a scrape sees those there are at
 //! the moment, and no call looks anything up.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
 use prometheus::{
     IntCounterVec, IntGaugeVec, Opts,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-use tokio::sync::watch;
 
-use super::{fault::Fault, peer::Peer, pool::Known, target::Target};
+use crate::backend::{Backend, EndpointStatus};
 
-/// What happened at one address.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) calls: Count,
-    /// Calls that it did not begin, and that were made once more.
-    pub(super) retries: Count,
-    pub(super) connects: Count,
-    /// Calls that it broke.
-    pub(super) failures: CountByFault,
-    pub(super) connect_failures: CountByFault,
-    /// How often it went down.
-    pub(super) downs: CountByFault,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Faults are few and seldom.
-#[derive(Debug, Default)]
-pub(super) struct CountByFault(Mutex<BTreeMap<&'static str, u64>>);
-
-impl CountByFault {
-    pub(super) fn add_one(&self, fault: &Fault) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(fault.label()).or_default() += 1;
-    }
-
-    fn get(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Tells Prometheus of all addresses.
-pub(super) struct PoolCollector {
-    targets: Vec<Arc<Target>>,
-    known: watch::Receiver<Known>,
+/// Tells Prometheus of all addresses of all backends.
+pub(super) struct BackendCollector {
+    backend: Backend,
     /// Without a series: for their descriptions.
     families: Families,
 }
 
-impl PoolCollector {
-    pub(super) fn new(
-        targets: Vec<Arc<Target>>,
-        known: watch::Receiver<Known>,
-    ) -> Result<Self, prometheus::Error> {
-        Ok(Self { targets, known, families: Families::new()? })
+impl BackendCollector {
+    pub(super) fn new(backend: Backend) -> Result<Self, prometheus::Error> {
+        Ok(Self { backend, families: Families::new()? })
     }
 }
 
-impl Collector for PoolCollector {
+impl Collector for BackendCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.families.all().into_iter().flat_map(Collector::desc).collect()
     }
@@ -87,12 +32,11 @@ impl Collector for PoolCollector {
         let Ok(families) = Families::new() else {
             return Vec::new();
         };
-        for target in &self.targets {
-            families.addresses.with_label_values(&[&target.to_string()]).set(0);
-        }
-        let peers = Arc::clone(&self.known.borrow().peers);
-        for peer in peers.iter() {
-            families.tell(peer);
+        for backend in self.backend.status() {
+            families.addresses.with_label_values(&[&backend.backend]).add(0);
+            for endpoint in &backend.endpoints {
+                families.tell(&backend.backend, endpoint);
+            }
         }
         families.all().into_iter().flat_map(Collector::collect).collect()
     }
@@ -186,31 +130,30 @@ impl Families {
         ]
     }
 
-    fn tell(&self, peer: &Peer) {
-        let (backend, address) = (peer.target.to_string(), peer.address.to_string());
-        let labels = [backend.as_str(), &address];
+    fn tell(&self, backend: &str, endpoint: &EndpointStatus) {
+        let labels = [backend, endpoint.address.as_str()];
         self.addresses.with_label_values(&labels[..1]).inc();
-        self.up.with_label_values(&labels).set(matches!(peer.health(), Some(Ok(()))).into());
+        self.up.with_label_values(&labels).set(endpoint.is_up.into());
         let gauge = |gauge: &IntGaugeVec, count: usize| {
             gauge.with_label_values(&labels).add(i64::try_from(count).unwrap_or(i64::MAX));
         };
-        gauge(&self.open_calls, peer.open_calls());
-        gauge(&self.waiting_calls, peer.waiting_calls());
-        gauge(&self.open_connections, peer.open_connections());
+        gauge(&self.open_calls, endpoint.open_calls);
+        gauge(&self.waiting_calls, endpoint.waiting_calls);
+        gauge(&self.open_connections, endpoint.open_connections);
         for (family, count) in [
-            (&self.calls, &peer.counts.calls),
-            (&self.retries, &peer.counts.retries),
-            (&self.connects, &peer.counts.connects),
+            (&self.calls, endpoint.calls),
+            (&self.retries, endpoint.retries),
+            (&self.connects, endpoint.connects),
         ] {
-            family.with_label_values(&labels).inc_by(count.get());
+            family.with_label_values(&labels).inc_by(count);
         }
         for (family, counts) in [
-            (&self.downs, &peer.counts.downs),
-            (&self.failures, &peer.counts.failures),
-            (&self.connect_failures, &peer.counts.connect_failures),
+            (&self.downs, &endpoint.downs),
+            (&self.failures, &endpoint.failures),
+            (&self.connect_failures, &endpoint.connect_failures),
         ] {
-            for (fault, count) in counts.get() {
-                family.with_label_values(&[&backend, &address, fault]).inc_by(count);
+            for (fault, count) in counts {
+                family.with_label_values(&[backend, &endpoint.address, fault]).inc_by(*count);
             }
         }
     }

@@ -25,13 +25,13 @@ use self::state::{Caller, Connecting, MAX_CONNECTIONS, State};
 use super::{
     address::Address,
     connection::{Connection, Window},
+    counts::Counts,
     fault::Fault,
-    metrics::Counts,
-    target::Target,
+    upstream::Upstream,
 };
 use crate::rpc::methods::Methods;
 
-/// What a request is called that fills its part of a window and is not read.
+/// What error messages call requests that fill their part of a window and are not read.
 const UNREAD: &str = "requests that the backend does not read";
 
 /// One such request makes others use another connection; so there are never so many of them that no
@@ -39,28 +39,28 @@ const UNREAD: &str = "requests that the backend does not read";
 const UNREAD_LIMIT: Limit = Limit { total: MAX_CONNECTIONS / 2, per_address: MAX_CONNECTIONS / 8 };
 
 /// An address that calls are forwarded to.
-pub(super) struct Peer {
-    pub(super) target: Arc<Target>,
+pub(super) struct Endpoint {
+    pub(super) upstream: Arc<Upstream>,
     pub(super) address: Address,
     pub(super) counts: Counts,
     open_calls: AtomicUsize,
     waiting_calls: AtomicUsize,
     state: Mutex<State>,
-    /// How many answers may have a large window, at all addresses together.
+    /// How many responses may have a large window, at all addresses together.
     large_windows: Arc<ConcurrencyLimit>,
     /// How many times it was connected to when there was no connection: perhaps it is another now.
     connects: watch::Sender<u64>,
-    /// Told when the state of some peer may have changed.
+    /// Notified when the state of some endpoint may have changed.
     changed: Arc<Notify>,
-    /// Told when there is a reason to ask for its health at once.
+    /// Notified when there is a reason to ask for its health at once.
     doubted: Notify,
     /// Requests that stand still because the backend does not read them.
     pub(super) unread: Arc<ConcurrencyLimit>,
-    /// Told when there may be room for a call that waits for some.
+    /// Notified when there may be room for a call that waits for it.
     room: Arc<Notify>,
 }
 
-/// See [`Peer::standing`].
+/// See [`Endpoint::standing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     Fit,
@@ -68,15 +68,15 @@ pub(super) enum Standing {
     Down,
 }
 
-impl Peer {
+impl Endpoint {
     pub(super) fn new(
-        target: Arc<Target>,
+        upstream: Arc<Upstream>,
         address: Address,
         large_windows: Arc<ConcurrencyLimit>,
         changed: Arc<Notify>,
     ) -> Self {
         Self {
-            target,
+            upstream,
             address,
             counts: Counts::default(),
             open_calls: AtomicUsize::new(0),
@@ -109,7 +109,7 @@ impl Peer {
         self.state().open_connections().count()
     }
 
-    /// How gladly calls are sent here, the best first: it is up, or nobody knows yet; it is up and has no
+    /// How well calls are sent here, the best first: it is up, or not known to be down; it is up and has no
     /// room; it is down.
     pub(super) fn standing(&self) -> Standing {
         let state = self.state();
@@ -160,8 +160,8 @@ impl Peer {
         self.changed.notify_one();
     }
 
-    /// A call ended without an answer, by no fault of its client. That alone says nothing of the address:
-    /// a client can bring about each answer and each reset, and even the end of a connection. So its
+    /// A call ended without a response, by no fault of its client. That alone says nothing of the address:
+    /// a client can bring about each response and each reset, and even the end of a connection. So its
     /// health is asked for, at once where nothing but the end of a connection was heard.
     pub(super) fn broke(&self, fault: &Fault) {
         self.counts.failures.add_one(fault);
@@ -178,12 +178,12 @@ impl Peer {
     /// Asks each connection for a sign of life.
     pub(super) fn suspect(&self) {
         let state = self.state();
-        let connections = state.connections.iter().chain(&state.own_connection);
+        let connections = state.connections.iter().chain(&state.probe_connection);
         connections.for_each(|connection| connection.suspect());
     }
 
-    /// A place for a call of this client, by `until`: on a connection with room, on another one, or, where
-    /// there are as many as there may be, when a call before it gives its place back.
+    /// A lease for a call of this client, by `until`: on a connection with room, on a new one, or, where there are
+    /// as many connections as there may be, when another call ends.
     pub(super) async fn lease(
         self: &Arc<Self>,
         until: Instant,
@@ -192,10 +192,10 @@ impl Peer {
         self.place(until, Caller::Client(client)).await
     }
 
-    /// A place for a call of our own, within the connect timeout. Clients that take all places do not
-    /// take this one: full is not unhealthy.
-    pub(super) async fn lease_for_ourselves(self: &Arc<Self>) -> Result<Lease, Fault> {
-        self.place(Instant::now() + self.target.connect_timeout, Caller::Ourselves).await
+    /// A lease for a probe, within the connect timeout. Calls of clients never take the last place, which is for
+    /// probes: an endpoint that is full is not unhealthy.
+    pub(super) async fn lease_for_probe(self: &Arc<Self>) -> Result<Lease, Fault> {
+        self.place(Instant::now() + self.upstream.connect_timeout, Caller::Probe).await
     }
 
     async fn place(self: &Arc<Self>, until: Instant, caller: Caller) -> Result<Lease, Fault> {
@@ -204,7 +204,7 @@ impl Peer {
             // Before anything is looked at, so that no place is missed that is given back meanwhile.
             let room = self.room.notified();
             let (window, client, permit) = match caller {
-                Caller::Ourselves => (None, None, None),
+                Caller::Probe => (None, None, None),
                 Caller::Client(client) => {
                     let permit = self.large_windows.try_acquire(client).ok();
                     (Some(permit.as_ref().map_or(Window::Small, |_| Window::Large)), client, permit)
@@ -241,7 +241,7 @@ impl Peer {
                     // It lives, and lets us have no more connections.
                     Ok(Err(_)) => may_connect = false,
                     Err(_) if self.open_connections() > 0 => return Err(self.full()),
-                    Err(_) => return Err(Fault::ConnectTimeout(self.target.connect_timeout)),
+                    Err(_) => return Err(Fault::ConnectTimeout(self.upstream.connect_timeout)),
                 },
                 () = room => {}
             }
@@ -254,38 +254,39 @@ impl Peer {
         let (connections, calls) = open.fold((0, 0), |(connections, calls), connection| {
             (connections + 1, calls + connection.open_calls())
         });
-        Fault::Full { connections, calls, waited: self.target.connect_timeout }
+        Fault::Full { connections, calls, waited: self.upstream.connect_timeout }
     }
 
     /// Connects in a task of its own: the call that asked for it may end, and others wait for it too.
     fn connect(self: &Arc<Self>, caller: Caller, window: Window) -> Connecting {
-        let peer = Arc::clone(self);
+        let endpoint = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let room = Arc::clone(&peer.room);
-            let opened = Connection::open(&peer.target, &peer.address, window, room).await;
-            let mut state = peer.state();
+            let room = Arc::clone(&endpoint.room);
+            let opened =
+                Connection::open(&endpoint.upstream, &endpoint.address, window, room).await;
+            let mut state = endpoint.state();
             state.connecting = None;
             match opened {
                 Ok(connection) => {
                     if state.open_connections().next().is_none() {
-                        peer.connects.send_modify(|count| *count += 1);
+                        endpoint.connects.send_modify(|count| *count += 1);
                     }
                     let connection = Arc::new(connection);
                     match caller {
-                        Caller::Ourselves if !state.may_connect(Caller::Client(None)) => {
-                            state.own_connection = Some(connection);
+                        Caller::Probe if !state.may_connect(Caller::Client(None)) => {
+                            state.probe_connection = Some(connection);
                         }
                         _ => state.connections.push(connection),
                     }
-                    peer.counts.connects.add_one();
+                    endpoint.counts.connects.add_one();
                     Ok(())
                 }
                 Err(fault) => {
                     let is_lost = state.open_connections().next().is_none();
                     drop(state);
-                    peer.counts.connect_failures.add_one(&fault);
+                    endpoint.counts.connect_failures.add_one(&fault);
                     if is_lost {
-                        peer.set_health(Err(fault.clone()));
+                        endpoint.set_health(Err(fault.clone()));
                     }
                     Err(fault)
                 }
@@ -296,19 +297,19 @@ impl Peer {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for Endpoint {
     /// The backend as it was configured, and its address where the URL does not show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.address.to_string();
-        if self.target.url.authority().as_str() == address || self.target.url.unix().is_some() {
-            write!(f, "{}", self.target)
+        if self.upstream.url.authority().as_str() == address || self.upstream.url.unix().is_some() {
+            write!(f, "{}", self.upstream)
         } else {
-            write!(f, "{} ({address})", self.target)
+            write!(f, "{} ({address})", self.upstream)
         }
     }
 }
 
-impl fmt::Debug for Peer {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -330,34 +331,34 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A place on a connection, for one call. Dropping it gives it back.
+/// The right to make one call on a connection. Dropping it lets another call be made.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) peer: Arc<Peer>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) connection: Arc<Connection>,
-    /// Whose call it is, where that is known and not our own.
+    /// The address of the client whose call it is; None for a probe, and where it is not known.
     pub(super) client: Option<IpAddr>,
-    /// For an answer of which much may come ahead of its reader.
+    /// For a response of which much may come ahead of its reader.
     _large_window: Option<Permit>,
 }
 
 impl Lease {
     pub(super) fn new(
-        peer: &Arc<Peer>,
+        endpoint: &Arc<Endpoint>,
         connection: Arc<Connection>,
         client: Option<IpAddr>,
         large_window: Option<Permit>,
     ) -> Self {
-        peer.open_calls.fetch_add(1, Ordering::Relaxed);
+        endpoint.open_calls.fetch_add(1, Ordering::Relaxed);
         connection.open_calls.fetch_add(1, Ordering::Relaxed);
-        Self { peer: Arc::clone(peer), connection, client, _large_window: large_window }
+        Self { endpoint: Arc::clone(endpoint), connection, client, _large_window: large_window }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.peer.open_calls.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.open_calls.fetch_sub(1, Ordering::Relaxed);
         self.connection.open_calls.fetch_sub(1, Ordering::Relaxed);
-        self.peer.room.notify_one();
+        self.endpoint.room.notify_one();
     }
 }

@@ -1,32 +1,32 @@
-//! What an operator says of one backend: its URL, and how to connect to it.
+//! One backend as it is configured: its URL, and how to connect to it.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
 use super::{
-    BackendAuthority, BackendUrl, address::Address, fault::Fault, resolver::Resolver, tls::Tls,
-    via::Via,
+    address::Address, authority::BackendAuthority, fault::Fault, resolver::Resolver, tls::Tls,
+    url::BackendUrl, via::Via,
 };
 
-/// A backend as it is configured; each of its addresses is a [`super::peer::Peer`].
+/// A backend as it is configured. Each address of its name is an `Endpoint`.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct Upstream {
     pub(super) url: BackendUrl,
     pub(super) resolver: Resolver,
     /// None for plain HTTP/2.
     pub(super) tls: Option<Tls>,
-    /// Whom calls are for; None for the one in `url`.
+    /// The `:authority` of calls; None for the one in `url`.
     pub(super) authority: Option<BackendAuthority>,
-    /// How we name ourselves to it.
+    /// How this proxy names itself to the backend.
     pub(super) via: Arc<Via>,
-    /// How long it may take until a connection stands, twice: TCP, and what is spoken on it.
+    /// How long it may take to connect, and again, to see that the backend speaks HTTP/2.
     pub(super) connect_timeout: Duration,
     /// How often a connection is pinged; None for only when it is suspect.
     pub(super) keepalive: Option<Duration>,
 }
 
-impl Target {
+impl Upstream {
     /// The addresses its name has now.
     pub(super) async fn resolve(&self) -> Result<Vec<Address>, Fault> {
         if let Some(path) = self.url.unix() {
@@ -46,7 +46,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.url, f)
     }

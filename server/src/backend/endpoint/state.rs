@@ -4,13 +4,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use futures_util::future::{BoxFuture, Shared};
 
-use crate::{
-    backend::{
-        connection::{Connection, Window},
-        fault::Fault,
-    },
-    rpc::methods::Methods,
+use super::super::{
+    connection::{Connection, Window},
+    fault::Fault,
 };
+use crate::rpc::methods::Methods;
 
 /// Connections to one address that calls may take. Most servers allow 100 streams or more on each (RFC 9113
 /// section 6.5.2 advises no less): 6,400 calls.
@@ -22,9 +20,9 @@ pub(super) type Connecting = Shared<BoxFuture<'static, Result<(), Fault>>>;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) connections: Vec<Arc<Connection>>,
-    /// One more, for calls of our own that find the others full.
-    pub(super) own_connection: Option<Arc<Connection>>,
-    /// The attempt that everyone waits for who needs a connection.
+    /// One more, for probes that find the others full.
+    pub(super) probe_connection: Option<Arc<Connection>>,
+    /// The attempt that all calls wait for which need a connection.
     pub(super) connecting: Option<Connecting>,
     /// None until it is known.
     pub(super) health: Option<Result<(), Fault>>,
@@ -34,18 +32,19 @@ pub(super) struct State {
 /// Who makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// Of this address, where it is known.
+    /// The client at this address, where it is known.
     Client(Option<IpAddr>),
-    Ourselves,
+    /// A health check, or reflection.
+    Probe,
 }
 
 impl State {
     pub(super) fn forget_ended(&mut self) {
         self.connections.retain(|connection| connection.ended().is_none());
-        self.own_connection.take_if(|connection| !connection.is_open());
+        self.probe_connection.take_if(|connection| !connection.is_open());
     }
 
-    /// Those that clients' calls may be made on.
+    /// The connections on which calls of clients may be made.
     pub(super) fn open_connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.connections.iter().filter(|connection| connection.is_open())
     }
@@ -57,8 +56,8 @@ impl State {
         });
         let roomiest = open.min_by_key(|connection| connection.open_calls());
         let own = || {
-            let own = self.own_connection.as_ref();
-            own.filter(|connection| caller == Caller::Ourselves && connection.has_room())
+            let own = self.probe_connection.as_ref();
+            own.filter(|connection| caller == Caller::Probe && connection.has_room())
         };
         roomiest.or_else(own).cloned()
     }
@@ -67,10 +66,10 @@ impl State {
     /// are overloaded, is not asked for more connections.
     pub(super) fn may_connect(&self, caller: Caller) -> bool {
         let is_allowed_none = self.open_connections().any(|connection| connection.allows_none());
-        let has_own = self.own_connection.is_some();
+        let has_probe_connection = self.probe_connection.is_some();
         !is_allowed_none
             && (self.open_connections().count() < MAX_CONNECTIONS
-                || caller == Caller::Ourselves && !has_own)
+                || caller == Caller::Probe && !has_probe_connection)
     }
 
     /// Whether a call would find a place without waiting for one.

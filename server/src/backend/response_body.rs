@@ -1,4 +1,4 @@
-//! A backend's answer on its way back. Its bytes pass as they are; an answer that is no gRPC, or that
+//! A backend's response on its way back. Its bytes pass as they are; a response that is no gRPC, or that
 //! breaks off, becomes a status.
 
 use std::{
@@ -15,14 +15,16 @@ use runnel_wire::CONTENT_TYPE_PREFIX;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
-use super::{credit::Credit, fault::Fault, headers, peer::Lease, windows::CountedRequest};
+use super::{
+    endpoint::Lease, fault::Fault, flow_control::ResponseFlow, headers, windows::CountedRequest,
+};
 use crate::rpc::{normalize::Format, trailers_of};
 
-/// What tells nothing of a call's content.
+/// Headers that tell nothing of a call's content.
 const SAME_FOR_ALL: [&str; 4] =
     ["content-type", "grpc-status", "grpc-encoding", "grpc-accept-encoding"];
 
-/// Checks the head of an answer, and makes it fit for the client's side.
+/// Checks the head of a response, and makes it fit for the client's side.
 pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
     let headers = response.headers_mut();
     headers::strip_connection_headers(headers);
@@ -45,64 +47,63 @@ pub(super) fn check(response: &mut Response<RecvStream>) -> Result<(), Fault> {
     }
 }
 
-/// Nobody's metadata is for the table of a connection that a proxy may share among its clients, and h2
-/// does not say what the backend wanted kept out of one (RFC 7541, section 7.1.3).
+/// Keeps metadata out of the compression table of the client's connection, which a proxy may share among its
+/// clients: h2 does not say which values the backend wanted kept out (RFC 7541, section 7.1.3).
 fn never_index(headers: &mut HeaderMap) {
     for (name, value) in headers.iter_mut() {
         value.set_sensitive(!SAME_FOR_ALL.contains(&name.as_str()));
     }
 }
 
-/// The body of an answer.
-pub(super) struct AnswerBody {
+/// The body of a response.
+pub(super) struct ResponseBody {
     stream: RecvStream,
-    credit: Credit,
+    flow: ResponseFlow,
     has_status: bool,
     over: bool,
     lease: Lease,
     request: Request,
 }
 
-/// The rest of the call's request, if the answer began before its end.
+/// The rest of the call's request, if the response began before its end.
 #[derive(Default)]
 pub(super) struct Request {
     /// Why the request broke off.
     pub(super) fault: Arc<OnceLock<Status>>,
-    /// Sends, and stops when the answer is over.
+    /// Sends, and stops when the response is over.
     pub(super) sending: Option<AbortOnDropHandle<()>>,
-    /// What it takes of the connection's window, until the call is over.
+    /// Counts what the request takes of the connection's window, until the call is over.
     pub(super) _counted: Option<Arc<CountedRequest>>,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn wrap(
-        answer: Response<RecvStream>,
+        mut response: Response<RecvStream>,
         lease: Lease,
         request: Request,
     ) -> Response<Body> {
-        let has_status = answer.headers().contains_key(Status::GRPC_STATUS);
-        let mut answer = answer;
-        if let Some(format) = Format::of_answer(answer.headers()) {
-            answer.extensions_mut().insert(format);
+        let has_status = response.headers().contains_key(Status::GRPC_STATUS);
+        if let Some(format) = Format::of_answer(response.headers()) {
+            response.extensions_mut().insert(format);
         }
-        answer.map(|mut stream| {
-            let credit = Credit::new(stream.flow_control().clone());
-            Body::new(Self { stream, credit, has_status, over: false, lease, request })
+        response.map(|mut stream| {
+            let flow = ResponseFlow::new(stream.flow_control().clone());
+            Body::new(Self { stream, flow, has_status, over: false, lease, request })
         })
     }
 
-    /// The end of an answer that broke off: trailers that say so.
+    /// The end of a response that broke off: trailers that say so.
     fn broke_off(&mut self, fault: &Fault) -> Result<Frame<Bytes>, Status> {
         self.over = true;
         let status = self.request.fault.get().cloned().unwrap_or_else(|| {
-            self.lease.peer.broke(fault);
-            fault.status(&self.lease.peer)
+            self.lease.endpoint.broke(fault);
+            fault.status(&self.lease.endpoint)
         });
         trailers_of(&status)
     }
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -115,7 +116,7 @@ impl http_body::Body for AnswerBody {
         }
         let error = match ready!(self.stream.poll_data(cx)) {
             Some(Ok(data)) => {
-                return Poll::Ready(Some(Ok(Frame::data(self.credit.lend(data)))));
+                return Poll::Ready(Some(Ok(Frame::data(self.flow.release_when_dropped(data)))));
             }
             Some(Err(error)) => Err(error),
             None => ready!(self.stream.poll_trailers(cx)),
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_answer_says_of_its_content_may_not_be_indexed() {
+    fn what_a_response_says_of_its_content_may_not_be_indexed() {
         let mut headers = HeaderMap::new();
         for name in ["content-type", "grpc-status", "grpc-message", "x-session", "x-data-bin"] {
             headers.insert(name, "1".parse().unwrap());

@@ -1,6 +1,6 @@
-//! How much of an answer a backend may send ahead of the reader: RFC 9113 section 5.2.
+//! Flow control of a response: how much of it a backend may send ahead of the reader. RFC 9113 section 5.2.
 //!
-//! What a stream's window allows is all that is held of it, wherever it waits: in h2, or in the buffers
+//! What a stream's window allows is all that is held of the stream, wherever it waits: in h2, or in the buffers
 //! of the client's connection. So a backend may send more when bytes have left for the client, not when
 //! the next ones are asked for.
 
@@ -9,51 +9,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use h2::FlowControl;
 
-/// The credit of one stream. It is closed when this is dropped: h2 tells the backend that a stream is
+/// The flow control of one stream. It is closed when this is dropped: h2 tells the backend that a stream is
 /// over when nothing refers to it any more, which must not wait for bytes that a reader leaves lying.
-pub(super) struct Credit(Arc<Account>);
+pub(super) struct ResponseFlow(Arc<Window>);
 
-/// What is lent and given back on; None when it is closed.
-struct Account(Mutex<Option<FlowControl>>);
+/// The window of the stream; None when it is closed.
+struct Window(Mutex<Option<FlowControl>>);
 
 /// Bytes that a backend may send anew once these are dropped.
-struct Lent {
+struct Unread {
     data: Bytes,
-    account: Arc<Account>,
+    window: Arc<Window>,
 }
 
-impl Credit {
+impl ResponseFlow {
     pub(super) fn new(stream: FlowControl) -> Self {
-        Self(Arc::new(Account(Mutex::new(Some(stream)))))
+        Self(Arc::new(Window(Mutex::new(Some(stream)))))
     }
 
-    /// The same bytes, which give their credit back when the last of them is dropped.
-    pub(super) fn lend(&self, data: Bytes) -> Bytes {
-        Bytes::from_owner(Lent { data, account: Arc::clone(&self.0) })
+    /// The same bytes; the backend may send as many anew when the last of them is dropped.
+    pub(super) fn release_when_dropped(&self, data: Bytes) -> Bytes {
+        Bytes::from_owner(Unread { data, window: Arc::clone(&self.0) })
     }
 }
 
-impl Drop for Credit {
+impl Drop for ResponseFlow {
     fn drop(&mut self) {
         self.0.stream().take();
     }
 }
 
-impl Account {
+impl Window {
     fn stream(&self) -> MutexGuard<'_, Option<FlowControl>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for Unread {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }
 }
 
-impl Drop for Lent {
+impl Drop for Unread {
     fn drop(&mut self) {
-        if let Some(stream) = &mut *self.account.stream() {
+        if let Some(stream) = &mut *self.window.stream() {
             // An Err says that the stream is over.
             let _ = stream.release_capacity(self.data.len());
         }
@@ -88,8 +88,8 @@ mod tests {
         let (mut sender, connection) = builder.handshake::<_, Bytes>(near).await.unwrap();
         tokio::spawn(connection);
         let request = Request::new(());
-        let (answer, _) = sender.send_request(request, true).unwrap();
-        (accepted.await.unwrap(), answer.await.unwrap().into_body())
+        let (response, _) = sender.send_request(request, true).unwrap();
+        (accepted.await.unwrap(), response.await.unwrap().into_body())
     }
 
     /// Sends what the window allows, and says how much that was.
@@ -105,36 +105,36 @@ mod tests {
         }
     }
 
-    async fn receive(answer: &mut RecvStream, credit: &Credit, bytes: usize) -> Vec<Bytes> {
+    async fn receive(response: &mut RecvStream, flow: &ResponseFlow, bytes: usize) -> Vec<Bytes> {
         let mut received = Vec::new();
         while received.iter().map(Bytes::len).sum::<usize>() < bytes {
-            received.push(credit.lend(answer.data().await.unwrap().unwrap()));
+            received.push(flow.release_when_dropped(response.data().await.unwrap().unwrap()));
         }
         received
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_backend_sends_more_when_bytes_have_left_and_not_before() {
-        let (mut backend, mut answer) = stream().await;
-        let credit = Credit::new(answer.flow_control().clone());
+        let (mut backend, mut response) = stream().await;
+        let flow = ResponseFlow::new(response.flow_control().clone());
         assert_eq!(send(&mut backend).await, WINDOW_BYTES);
-        let mut held = receive(&mut answer, &credit, WINDOW_BYTES).await;
+        let mut held = receive(&mut response, &flow, WINDOW_BYTES).await;
         let part = held[0].slice(..1);
         assert_eq!(send(&mut backend).await, 0, "all of it is still here");
         held.clear();
         assert_eq!(send(&mut backend).await, WINDOW_BYTES - 16 * 1024, "a byte keeps its frame");
         drop(part);
-        receive(&mut answer, &credit, WINDOW_BYTES - 16 * 1024).await;
+        receive(&mut response, &flow, WINDOW_BYTES - 16 * 1024).await;
         assert_eq!(send(&mut backend).await, WINDOW_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_dropped_is_cancelled_though_its_bytes_are_not_read() {
-        let (mut backend, mut answer) = stream().await;
-        let credit = Credit::new(answer.flow_control().clone());
+    async fn a_response_that_is_dropped_is_cancelled_though_its_bytes_are_not_read() {
+        let (mut backend, mut response) = stream().await;
+        let flow = ResponseFlow::new(response.flow_control().clone());
         send(&mut backend).await;
-        let held = receive(&mut answer, &credit, WINDOW_BYTES).await;
-        drop((answer, credit));
+        let held = receive(&mut response, &flow, WINDOW_BYTES).await;
+        drop((response, flow));
         let reset = timeout(Duration::from_secs(1), poll_fn(|cx| backend.poll_reset(cx)));
         assert_eq!(reset.await.expect("a reset").unwrap(), Reason::CANCEL);
         drop(held);
