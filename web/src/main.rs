@@ -10,6 +10,8 @@ mod components;
 #[cfg(target_arch = "wasm32")]
 mod feed;
 #[cfg(target_arch = "wasm32")]
+mod phase;
+#[cfg(target_arch = "wasm32")]
 mod stream_run;
 
 #[cfg(target_arch = "wasm32")]

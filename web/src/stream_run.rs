@@ -15,8 +15,8 @@ use crate::browser::task::Task;
 use crate::browser::transport::Api;
 use crate::browser::turns::Turns;
 use crate::browser::valve::Valve;
-use crate::components::phase::Phase;
 use crate::feed::{Feed, Sink};
+use crate::phase::Phase;
 use runnel_client::BrowserNetwork;
 
 /// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.

@@ -4,10 +4,10 @@ use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
 use super::panel::Panel;
-use super::phase::Phase;
 use super::problem::Problem;
 use crate::browser::task::Task;
 use crate::browser::transport::Api;
+use crate::phase::Phase;
 
 /// Who is greeted before anyone has said who they are.
 const DEFAULT_NAME: &str = "Gonzalo";

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::phase::Phase;
 use crate::browser::clock::now_ms;
+use crate::phase::Phase;
 use crate::stream_run::StreamRun;
 
 /// Waits shorter than this are over before anyone could press a button to end them.

@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 use runnel_web::words;
 
-use super::phase::Phase;
 use crate::browser::clock::now_ms;
+use crate::phase::Phase;
 use crate::stream_run::StreamRun;
 
 /// A word, how long until the next try, and how often the stream had to be resumed.

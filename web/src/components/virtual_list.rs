@@ -4,9 +4,9 @@ use leptos::html::Div;
 use leptos::prelude::*;
 use runnel_web::viewport::Viewport;
 
-use super::phase::Phase;
 use crate::browser::resize::follow_height;
 use crate::feed::Feed;
+use crate::phase::Phase;
 
 /// Height of a row in px; `--row` in tokens.css says the same.
 const ROW_PX: f64 = 28.0;

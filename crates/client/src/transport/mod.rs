@@ -20,6 +20,8 @@ mod error;
 mod exchange;
 #[cfg(target_arch = "wasm32")]
 mod fetch;
+#[cfg(target_arch = "wasm32")]
+mod fetch_error;
 #[doc(hidden)]
 pub mod frames;
 mod mended;
