@@ -14,6 +14,7 @@
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page: our own, another, or none |
+//! | [`Product`] | the program: Runnel itself, or one's own |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | [`file_limit`], [`healthcheck`], `own_health`, [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
@@ -33,6 +34,7 @@ pub mod items;
 pub mod metrics;
 mod own_health;
 pub mod prefix;
+mod product;
 pub mod readiness;
 mod router;
 pub mod rpc;
@@ -45,6 +47,7 @@ mod ui;
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{self, Future},
     io,
     sync::Arc,
@@ -52,6 +55,7 @@ use std::{
 
 use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
+use runnel_page::{Needs, Page};
 use runnel_protos::api::api_server::ApiServer;
 use runnel_serve::{Server, Tls};
 use runnel_tls::TlsError;
@@ -59,6 +63,19 @@ use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
 use tonic_health::ServingStatus;
 use tower::Service;
+
+// `embedded_page!` names this crate, here too.
+extern crate self as runnel;
+
+#[doc(hidden)]
+pub use self::product::page_of;
+pub use self::product::{Product, Startup};
+/// What metrics of one's own are made with.
+pub use prometheus;
+/// How a page is served.
+pub use runnel_page as page;
+#[doc(hidden)]
+pub use rust_embed;
 
 use crate::{
     access::Access,
@@ -73,6 +90,11 @@ use crate::{
     services::{DescriptorError, Services},
     ui::Ui,
 };
+
+/// The allocator of musl takes a lock for each allocation.
+#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Where a server listens. One listener alone is that of the public port.
 #[derive(Debug)]
@@ -107,15 +129,26 @@ pub enum ServeError {
     /// There can be no TLS.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// The services of a [`Product`] could not be made.
+    #[error("{0}")]
+    Services(#[source] Box<dyn Error + Send + Sync>),
     /// Two metrics have one name.
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Serves the contract, `api.Api`, beside the page; see [`serve_services`]. With a backend configured,
-/// every call of any service is forwarded to it instead, health and reflection included.
+/// Serves Runnel itself, [`Product::runnel`]; see [`Product::serve`].
 pub async fn serve(
     listeners: impl Into<Listeners>,
+    config: ServeConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    serve_product(Product::runnel(), listeners.into(), config, shutdown).await
+}
+
+async fn serve_product(
+    Product { services, page, .. }: Product,
+    listeners: Listeners,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -132,17 +165,45 @@ pub async fn serve(
         let methods = backend.methods();
         let service = OwnHealth::new(backend, watched.1.clone());
         let trace_trust = TraceTrust::Proxies(proxies);
-        let answering = Answering { service, names: None, methods, trace_trust };
-        return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
+        let answering = Answering { service, names: None, methods, trace_trust, page };
+        return run(listeners, answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let quota = Quota::new(config.held_limit());
-    let answer_limit_bytes = config.answer_limit_bytes;
-    let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
-        .accept_compressed(CompressionEncoding::Gzip)
-        // What a message may have once it is decompressed; the layers look at it before.
-        .max_decoding_message_size(config.message_limit_bytes);
-    let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
-    serve_within(quota, listeners.into(), services, config, shutdown).await
+    let (metrics, quota) = (Metrics::new()?, Quota::new(config.held_limit()));
+    let startup = Startup { config: &config, quota: &quota, registry: metrics.registry() };
+    let services = services(&startup).map_err(ServeError::Services)?;
+    let served = Served { services, page, metrics, quota };
+    serve_within(listeners, served, config, shutdown).await
+}
+
+impl Product {
+    /// Runnel itself: the contract, `api.Api`, beside its page.
+    pub fn runnel() -> Self {
+        let services = |&Startup { config, quota, .. }: &Startup<'_>| {
+            let answer_limit_bytes = config.answer_limit_bytes;
+            let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
+                .accept_compressed(CompressionEncoding::Gzip)
+                // What a message may have once it is decompressed; the layers look at it before.
+                .max_decoding_message_size(config.message_limit_bytes);
+            Ok(Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET))
+        };
+        Self::new("runnel", env!("CARGO_PKG_VERSION"), services).page(own_page())
+    }
+
+    /// Serves its services beside its page, as [`serve_services`] does. With a backend configured, every call
+    /// of any service is forwarded to it instead, health and reflection included.
+    pub async fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        config: ServeConfig,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        serve_product(self, listeners.into(), config, shutdown).await
+    }
+}
+
+/// Our own page. It needs little, so browsers allow it little.
+fn own_page() -> Page {
+    embedded_page!("../dist").with_needs(Needs::Least)
 }
 
 /// Serves any gRPC services beside the page, with health and reflection, on `listeners` until `shutdown`
@@ -159,15 +220,23 @@ pub async fn serve_services(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let quota = Quota::new(config.held_limit());
-    serve_within(quota, listeners.into(), services, config, shutdown).await
+    let (metrics, quota) = (Metrics::new()?, Quota::new(config.held_limit()));
+    let served = Served { services, page: Some(own_page()), metrics, quota };
+    serve_within(listeners.into(), served, config, shutdown).await
 }
 
-/// Holds no more bytes of messages than `quota` allows.
-async fn serve_within(
-    quota: Quota,
-    listeners: Listeners,
+/// What is served here, rather than forwarded.
+struct Served {
     services: Services,
+    page: Option<Page>,
+    metrics: Metrics,
+    quota: Quota,
+}
+
+/// Holds no more bytes of messages than the quota allows.
+async fn serve_within(
+    listeners: Listeners,
+    Served { services, page, metrics, quota }: Served,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -183,28 +252,29 @@ async fn serve_within(
         .with_reflection()?;
     let (names, methods) = (Some(services.names()), services.methods()?.into());
     let (service, trace_trust) = (services.into_dispatch(), TraceTrust::Everyone);
-    let answering = Answering { service, names, methods, trace_trust };
+    let answering = Answering { service, names, methods, trace_trust, page };
     let draining = async {
         for name in &watched {
             health.set_service_status(*name, ServingStatus::NotServing).await;
         }
     };
-    let watched = (Metrics::new()?, Readiness::default());
+    let watched = (metrics, Readiness::default());
     run(listeners, answering, &config, quota, watched, shutdown, draining).await
 }
 
-/// Who answers calls, and what is known of their methods.
+/// Who answers calls, what is known of their methods, and the page beside them.
 struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
     methods: KnownMethods,
     trace_trust: TraceTrust,
+    page: Option<Page>,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
 async fn run<S>(
     listeners: Listeners,
-    Answering { service, names, methods, trace_trust }: Answering<S>,
+    Answering { service, names, methods, trace_trust, page }: Answering<S>,
     config: &ServeConfig,
     quota: Quota,
     (metrics, readiness): (Metrics, Readiness),
@@ -219,7 +289,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let ui = Ui::new(&config.page)?;
+    let ui = Ui::new(&config.page, page)?;
     let drain = Drain::default();
     let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
     let Listeners { public, admin } = listeners;
