@@ -15,6 +15,7 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Version};
 use http_body::Frame;
+use runnel_wire::varint_bytes;
 use tonic::Status;
 
 use crate::{items::ItemRange, rpc::raw_body::Messages};
@@ -226,7 +227,7 @@ impl ItemFrame {
 
     /// Writes the frame of the current id anew.
     fn lay_out(&mut self) {
-        let varint_bytes = varint_bytes(self.id);
+        let varint_bytes = varint_bytes(self.id) as usize;
         let digits = self.id.max(1).ilog10() + 1;
         self.layout_ends = 10_u64.pow(digits).min(1 << (7 * varint_bytes));
 
@@ -265,10 +266,6 @@ impl ItemFrame {
 fn one_byte(length: usize) -> u8 {
     // The bound proves that the conversion does not fail.
     u8::try_from(length).unwrap_or(u8::MAX)
-}
-
-fn varint_bytes(number: u64) -> usize {
-    (number.max(1).ilog2() / 7 + 1) as usize
 }
 
 #[cfg(test)]

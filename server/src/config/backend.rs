@@ -1,14 +1,17 @@
 //! The gRPC backends that calls are forwarded to.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{ArgAction, Args};
 
 use super::numbers;
 use crate::backend::{
-    BackendAuthority,
+    BackendAuthority, ClientCertificate, Settings,
     url::{BackendUrl, DEFAULT_PORT},
 };
+
+/// Those of the library.
+static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 /// Where calls are forwarded to, and how; without a backend, the server answers them itself.
 #[derive(Args, Clone, Debug)]
@@ -72,7 +75,7 @@ pub struct BackendConfig {
         long,
         env = "RUNNEL_BACKEND_CONNECT_TIMEOUT",
         value_name = "DURATION",
-        default_value = "5s",
+        default_value = numbers::written(DEFAULT.connect_timeout),
         value_parser = numbers::duration
     )]
     pub backend_connect_timeout: Duration,
@@ -83,7 +86,7 @@ pub struct BackendConfig {
         long,
         env = "RUNNEL_BACKEND_KEEPALIVE",
         value_name = "DURATION",
-        default_value = "0s",
+        default_value = numbers::written(DEFAULT.keepalive.unwrap_or_default()),
         value_parser = numbers::duration_or_zero
     )]
     pub backend_keepalive: Duration,
@@ -93,7 +96,7 @@ pub struct BackendConfig {
         long,
         env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(DEFAULT.health_interval),
         value_parser = numbers::duration
     )]
     pub backend_health_interval: Duration,
@@ -103,7 +106,7 @@ pub struct BackendConfig {
         long,
         env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
         value_name = "DURATION",
-        default_value = "30s",
+        default_value = numbers::written(DEFAULT.resolve_interval),
         value_parser = numbers::duration
     )]
     pub backend_resolve_interval: Duration,
@@ -114,7 +117,7 @@ pub struct BackendConfig {
         long,
         env = "RUNNEL_BACKEND_REFLECTION",
         value_name = "BOOL",
-        default_value_t = true,
+        default_value_t = DEFAULT.reflection,
         action = ArgAction::Set
     )]
     pub backend_reflection: bool,
@@ -134,9 +137,22 @@ impl BackendConfig {
         }
     }
 
-    /// How often connections are pinged; None for only when they are suspect.
-    pub(crate) fn keepalive(&self) -> Option<Duration> {
-        numbers::unless_zero(self.backend_keepalive)
+    /// What these options say; the rest has its defaults.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::to(self.urls());
+        settings.authority.clone_from(&self.backend_authority);
+        settings.ca.clone_from(&self.backend_ca);
+        let files = (self.backend_client_cert.clone(), self.backend_client_key.clone());
+        if let (Some(certificate), Some(key)) = files {
+            settings.client_certificate = Some(ClientCertificate { certificate, key });
+        }
+        settings.server_name.clone_from(&self.backend_server_name);
+        settings.connect_timeout = self.backend_connect_timeout;
+        settings.keepalive = numbers::unless_zero(self.backend_keepalive);
+        settings.health_interval = self.backend_health_interval;
+        settings.resolve_interval = self.backend_resolve_interval;
+        settings.reflection = self.backend_reflection;
+        settings
     }
 }
 
@@ -151,11 +167,11 @@ impl Default for BackendConfig {
             backend_client_key: None,
             backend_server_name: None,
             backend_authority: None,
-            backend_connect_timeout: Duration::from_secs(5),
-            backend_keepalive: Duration::ZERO,
-            backend_health_interval: Duration::from_secs(10),
-            backend_resolve_interval: Duration::from_secs(30),
-            backend_reflection: true,
+            backend_connect_timeout: DEFAULT.connect_timeout,
+            backend_keepalive: DEFAULT.keepalive.unwrap_or_default(),
+            backend_health_interval: DEFAULT.health_interval,
+            backend_resolve_interval: DEFAULT.resolve_interval,
+            backend_reflection: DEFAULT.reflection,
         }
     }
 }
@@ -185,6 +201,12 @@ mod tests {
         for bad in ["", "0", "65536", "-1", "http", "tcp://10.0.0.1"] {
             assert!(port(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_option_that_is_not_given_has_the_default_of_the_library() {
+        let settings = BackendConfig::default().settings();
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
     }
 
     #[test]

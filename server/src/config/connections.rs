@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use runnel_limits::Limit;
+use runnel_serve::Settings;
 
 use super::numbers;
-
-/// The largest head of a request, in bytes: more than browsers and proxies send in cookies and tokens.
-const HEADER_LIMIT_BYTES: usize = 32 * 1024;
 
 /// A page that searches at each key press cancels ten calls a second. This allows five such pages behind one
 /// address, and is less than the thousand cancelled calls at which Go's server closes a connection.
@@ -22,7 +20,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_MAX_CONNECTIONS",
         value_name = "CONNECTIONS",
-        default_value_t = 10_000
+        default_value_t = Self::default().max_connections
     )]
     pub max_connections: usize,
 
@@ -31,7 +29,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_MAX_CONNECTIONS_PER_ADDRESS",
         value_name = "CONNECTIONS",
-        default_value_t = 1024
+        default_value_t = Self::default().max_connections_per_address
     )]
     pub max_connections_per_address: usize,
 
@@ -51,7 +49,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_HANDSHAKE_TIMEOUT",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(Self::default().handshake_timeout),
         value_parser = numbers::duration
     )]
     pub handshake_timeout: Duration,
@@ -62,8 +60,8 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_HEADER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = HEADER_LIMIT_BYTES,
-        value_parser = size
+        default_value_t = Self::default().header_limit_bytes,
+        value_parser = numbers::size
     )]
     pub header_limit_bytes: usize,
 
@@ -72,7 +70,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_HEADER_TIMEOUT",
         value_name = "DURATION",
-        default_value = "60s",
+        default_value = numbers::written(Self::default().header_timeout),
         value_parser = numbers::duration
     )]
     pub header_timeout: Duration,
@@ -83,7 +81,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_REQUEST_TIMEOUT",
         value_name = "DURATION",
-        default_value = "60s",
+        default_value = numbers::written(Self::default().request_timeout),
         value_parser = numbers::duration_or_zero
     )]
     pub request_timeout: Duration,
@@ -94,7 +92,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_ANSWER_TIMEOUT",
         value_name = "DURATION",
-        default_value = "30s",
+        default_value = numbers::written(Self::default().answer_timeout),
         value_parser = numbers::duration_or_zero
     )]
     pub answer_timeout: Duration,
@@ -105,7 +103,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_IDLE_TIMEOUT",
         value_name = "DURATION",
-        default_value = "5m",
+        default_value = numbers::written(Self::default().idle_timeout),
         value_parser = numbers::duration_or_zero
     )]
     pub idle_timeout: Duration,
@@ -116,7 +114,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_MAX_CONNECTION_AGE",
         value_name = "DURATION",
-        default_value = "1h",
+        default_value = numbers::written(Self::default().max_connection_age),
         value_parser = numbers::duration_or_zero
     )]
     pub max_connection_age: Duration,
@@ -128,43 +126,35 @@ impl ConnectionsConfig {
         numbers::limit(self.max_connections, self.max_connections_per_address)
     }
 
-    /// How long a connection may be without a call.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        numbers::or_longest(self.idle_timeout)
-    }
-
-    /// How long the client of a unary call may take to read the next part of the response.
-    pub(crate) fn answer_timeout(&self) -> Option<Duration> {
-        numbers::unless_zero(self.answer_timeout)
-    }
-
-    /// The age at which a client is asked to open a new connection.
-    pub(crate) fn max_age(&self) -> Duration {
-        numbers::or_longest(self.max_connection_age)
-    }
-}
-
-/// A number of bytes that is more than nothing.
-fn size(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("zero makes no sense here: write a number of bytes".to_owned()),
-        parsed => parsed.map_err(|error: std::num::ParseIntError| error.to_string()),
+    /// What the server of the public port is told, which drains for so long at most.
+    pub(super) fn settings(&self, drain_deadline: Duration) -> Settings {
+        let mut settings = Settings::default();
+        settings.connections = self.limit();
+        settings.handshake_timeout = self.handshake_timeout;
+        settings.header_limit_bytes = self.header_limit_bytes;
+        settings.header_timeout = self.header_timeout;
+        settings.response_read_timeout = numbers::unless_zero(self.answer_timeout);
+        settings.idle_timeout = numbers::unless_zero(self.idle_timeout);
+        settings.max_connection_age = numbers::unless_zero(self.max_connection_age);
+        settings.drain_deadline = drain_deadline;
+        settings
     }
 }
 
 impl Default for ConnectionsConfig {
     fn default() -> Self {
+        let settings = Settings::default();
         Self {
-            max_connections: 10_000,
-            max_connections_per_address: 1024,
+            max_connections: settings.connections.total,
+            max_connections_per_address: settings.connections.per_address,
             max_cancels_per_address: MAX_CANCELS_PER_ADDRESS,
-            handshake_timeout: Duration::from_secs(10),
-            header_limit_bytes: HEADER_LIMIT_BYTES,
-            header_timeout: Duration::from_mins(1),
+            handshake_timeout: settings.handshake_timeout,
+            header_limit_bytes: settings.header_limit_bytes,
+            header_timeout: settings.header_timeout,
             request_timeout: Duration::from_mins(1),
-            answer_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(5),
-            max_connection_age: Duration::from_hours(1),
+            answer_timeout: settings.response_read_timeout.unwrap_or_default(),
+            idle_timeout: settings.idle_timeout.unwrap_or_default(),
+            max_connection_age: settings.max_connection_age.unwrap_or_default(),
         }
     }
 }

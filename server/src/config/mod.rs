@@ -22,6 +22,8 @@ use runnel_limits::{
     Limit,
     quota::{self, Quota},
 };
+use runnel_serve::Settings;
+use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
@@ -34,7 +36,7 @@ pub use self::{
     tls::TlsConfig,
 };
 use crate::rpc::{
-    Limits, MESSAGE_LIMIT_BYTES,
+    Limits,
     answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
@@ -86,7 +88,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_DRAIN_DEADLINE",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(Settings::default().drain_deadline),
         value_parser = numbers::duration
     )]
     pub drain_deadline: Duration,
@@ -96,7 +98,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MESSAGE_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
         value_parser = numbers::size
     )]
     pub message_limit_bytes: usize,
@@ -106,7 +108,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
         value_parser = numbers::size
     )]
     pub answer_limit_bytes: usize,
@@ -267,6 +269,11 @@ impl Cli {
 }
 
 impl ServeConfig {
+    /// What the server of the public port is told.
+    pub(crate) fn server_settings(&self) -> Settings {
+        self.connections.settings(self.drain_deadline)
+    }
+
     /// What a call may cost.
     pub(crate) fn limits(&self, held: Quota) -> Limits {
         let forwards = !self.backend.urls().is_empty();
@@ -300,9 +307,9 @@ impl Default for ServeConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            drain_deadline: Duration::from_secs(10),
-            message_limit_bytes: MESSAGE_LIMIT_BYTES,
-            answer_limit_bytes: MESSAGE_LIMIT_BYTES,
+            drain_deadline: Settings::default().drain_deadline,
+            message_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
+            answer_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
             answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
             unary_deadline: None,
             max_calls: 4096,

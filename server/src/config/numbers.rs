@@ -24,6 +24,15 @@ pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     parsed.map(|duration| duration.min(LONGEST)).map_err(|error| error.to_string())
 }
 
+/// A duration as the command line and its documents write it: up to a minute in seconds, else in the largest
+/// unit. It can be read again.
+pub(super) fn written(duration: Duration) -> String {
+    if duration <= Duration::from_mins(1) && duration.subsec_nanos() == 0 {
+        return format!("{}s", duration.as_secs());
+    }
+    humantime::format_duration(duration).to_string()
+}
+
 /// A number of bytes greater than zero.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
@@ -35,11 +44,6 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
 /// The duration, or none if it is zero.
 pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
     Some(duration).filter(|duration| !duration.is_zero())
-}
-
-/// The duration, or the longest one if it is zero: for code that needs some duration to wait.
-pub(super) fn or_longest(duration: Duration) -> Duration {
-    unless_zero(duration).unwrap_or(LONGEST)
 }
 
 /// A limit of two numbers, of which zero means no limit.
@@ -61,6 +65,13 @@ mod tests {
         assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
         for bad in ["", "-1s", "1", "s"] {
             assert!(duration_or_zero(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_that_is_written_can_be_read_again() {
+        for text in ["0s", "10s", "60s", "500ms", "5m", "1h", "1h 30m"] {
+            assert_eq!(written(duration_or_zero(text).unwrap()), text);
         }
     }
 

@@ -3,6 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use runnel_serve::TlsFiles;
+
+use super::numbers;
 
 /// Where certificates are. Without one the public port speaks HTTP in the clear.
 #[derive(Args, Clone, Debug)]
@@ -26,10 +29,20 @@ pub struct TlsConfig {
         long,
         env = "RUNNEL_TLS_RELOAD_INTERVAL",
         value_name = "DURATION",
-        default_value = "10s",
-        value_parser = super::numbers::duration
+        default_value = numbers::written(TlsFiles::DEFAULT_RELOAD_INTERVAL),
+        value_parser = numbers::duration
     )]
     pub tls_reload_interval: Duration,
+}
+
+impl TlsConfig {
+    /// The certificate that is to be served, and its key; None for no TLS.
+    pub(crate) fn files(&self) -> Option<TlsFiles> {
+        let mut files = TlsFiles::new(self.tls_cert.clone()?, self.tls_key.clone()?);
+        files.client_ca.clone_from(&self.tls_client_ca);
+        files.reload_interval = self.tls_reload_interval;
+        Some(files)
+    }
 }
 
 impl Default for TlsConfig {
@@ -38,7 +51,7 @@ impl Default for TlsConfig {
             tls_cert: None,
             tls_key: None,
             tls_client_ca: None,
-            tls_reload_interval: Duration::from_secs(10),
+            tls_reload_interval: TlsFiles::DEFAULT_RELOAD_INTERVAL,
         }
     }
 }

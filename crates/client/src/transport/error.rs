@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use runnel_wire::code_of_http_status;
 use tonic::{Code, Status};
 
 /// Why a call has no status from the server.
@@ -102,7 +103,7 @@ impl TransportError {
         match self {
             Self::NoAnswer { .. } | Self::Broken { .. } => Code::Unavailable,
             Self::Aborted { .. } => Code::Cancelled,
-            Self::Http { status, .. } => code_of_http(*status),
+            Self::Http { status, .. } => code_of_http_status(*status),
             Self::TooLarge { .. } => Code::ResourceExhausted,
             // "Response cardinality violation", in the words of the status code guide.
             // <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
@@ -123,47 +124,11 @@ impl From<TransportError> for Status {
     }
 }
 
-/// The code for an HTTP status in the place of a gRPC one.
-/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
-fn code_of_http(status: u16) -> Code {
-    match status {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502 | 503 | 504 => Code::Unavailable,
-        _ => Code::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::error::Error;
 
     use super::*;
-
-    #[test]
-    fn http_statuses_are_mapped_as_the_specification_says() {
-        let mapped = |status| {
-            let content_type = "text/html".to_owned();
-            TransportError::Http { status, content_type }.code()
-        };
-        for (status, code) in [
-            (400, Code::Internal),
-            (401, Code::Unauthenticated),
-            (403, Code::PermissionDenied),
-            (404, Code::Unimplemented),
-            (429, Code::Unavailable),
-            (502, Code::Unavailable),
-            (503, Code::Unavailable),
-            (504, Code::Unavailable),
-        ] {
-            assert_eq!(mapped(status), code, "{status}");
-        }
-        for other in [200, 204, 302, 402, 405, 408, 418, 500, 501, 505, 800, 0] {
-            assert_eq!(mapped(other), Code::Unknown, "{other}");
-        }
-    }
 
     #[test]
     fn a_status_made_here_carries_its_cause_through_tonic() {
