@@ -96,8 +96,8 @@ fn asks_for_a_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Only over TLS may a browser be told to come by TLS alone (RFC 6797 section 7.2), and only of a name that
-/// is ours: it holds for all ports, so whoever developed at `https://localhost` would have lost every
-/// `http://localhost`.
+/// is ours: it holds for all ports, so a developer who has once used `https://localhost` could no longer
+/// open any `http://localhost`.
 fn is_to_come_by_tls<B>(request: &Request<B>) -> bool {
     let is_encrypted = request.extensions().get::<Encrypted>().is_some();
     let is_ours = || authority(request).is_some_and(|called| is_public_name(called.host()));
