@@ -1,4 +1,4 @@
-//! What connections may cost: how many there are, and how long each may take for what.
+//! The limits of connections: how many may be open, and how long each step of one may take.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use runnel_serve::Settings;
 
 use super::numbers;
 
-/// Five times what a search at each key needs, ten a second, for each who shares an address with others;
-/// and less than the thousand that make Go's server close a connection.
+/// A page that searches at each key press cancels ten calls a second. This allows five such pages behind one
+/// address, and is less than the thousand cancelled calls at which Go's server closes a connection.
 const MAX_CANCELS_PER_ADDRESS: u32 = 500;
 
 /// The bounds of connections on the public port.
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionsConfig {
-    /// Connections open at once, in all; one more is closed at once. 0 for no limit but that of open files.
+    /// Open connections, in all; one more is closed at once. 0 for no limit except that of open files.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTIONS",
@@ -24,7 +24,7 @@ pub struct ConnectionsConfig {
     )]
     pub max_connections: usize,
 
-    /// Connections open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
+    /// Open connections of one client address (for IPv6, a /64). 0 for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTIONS_PER_ADDRESS",
@@ -33,9 +33,9 @@ pub struct ConnectionsConfig {
     )]
     pub max_connections_per_address: usize,
 
-    /// Calls that one client address (an IPv6 client is its /64) may cancel at once before they are
-    /// answered; within ten seconds it may cancel as many again. 0 for any number. A backend may end the
-    /// connection that all clients share for one of them that cancels too many.
+    /// Calls that one client address (for IPv6, a /64) may cancel before their response; as many again are
+    /// allowed in every ten seconds. 0 for no limit. Without a limit, one client that cancels too many calls can
+    /// make a backend close the connection that all clients share.
     #[arg(
         long,
         env = "RUNNEL_MAX_CANCELS_PER_ADDRESS",
@@ -44,7 +44,7 @@ pub struct ConnectionsConfig {
     )]
     pub max_cancels_per_address: u32,
 
-    /// How long a new connection may take to say what it speaks, a TLS handshake included.
+    /// How long a new connection may take for the TLS handshake and the first bytes of HTTP.
     #[arg(
         long,
         env = "RUNNEL_HANDSHAKE_TIMEOUT",
@@ -54,8 +54,8 @@ pub struct ConnectionsConfig {
     )]
     pub handshake_timeout: Duration,
 
-    /// How large the head of a request may be, in bytes; over HTTP/2 each header counts 32 more. Above
-    /// 32 KiB, a client over HTTP/1.1 that stops reading an answer costs that much more memory.
+    /// The largest head of a request, in bytes; over HTTP/2 each header counts 32 bytes more. Above 32 KiB, an
+    /// HTTP/1.1 client that stops reading a response costs that much more memory.
     #[arg(
         long,
         env = "RUNNEL_HEADER_LIMIT_BYTES",
@@ -65,7 +65,7 @@ pub struct ConnectionsConfig {
     )]
     pub header_limit_bytes: usize,
 
-    /// How long the head of an HTTP/1.1 request may take to come, from its first byte on.
+    /// How long the head of an HTTP/1.1 request may take to arrive, from its first byte.
     #[arg(
         long,
         env = "RUNNEL_HEADER_TIMEOUT",
@@ -75,8 +75,8 @@ pub struct ConnectionsConfig {
     )]
     pub header_timeout: Duration,
 
-    /// How long the request of a call may take to come, if the call's answer is a stream; unary calls
-    /// have a deadline. 0s for as long as it takes.
+    /// How long the request of a call may take to arrive, if the response is a stream; for unary calls see
+    /// --unary-deadline. 0s for no limit.
     #[arg(
         long,
         env = "RUNNEL_REQUEST_TIMEOUT",
@@ -86,8 +86,8 @@ pub struct ConnectionsConfig {
     )]
     pub request_timeout: Duration,
 
-    /// How long the client of a unary call may read nothing of its answer, of which it is given 32 KiB at a
-    /// time; then the call is given up. 0s for as long as it likes.
+    /// How long the client of a unary call may take to read the next 32 KiB of the response before the call
+    /// ends. 0s for no limit.
     #[arg(
         long,
         env = "RUNNEL_ANSWER_TIMEOUT",
@@ -97,8 +97,8 @@ pub struct ConnectionsConfig {
     )]
     pub answer_timeout: Duration,
 
-    /// How long a connection may be without a call before it is closed; at most twice as long. 0s for
-    /// ever.
+    /// How long a connection may be without a call before it is closed; it may take up to twice as long. 0s for
+    /// no limit.
     #[arg(
         long,
         env = "RUNNEL_IDLE_TIMEOUT",
@@ -108,8 +108,8 @@ pub struct ConnectionsConfig {
     )]
     pub idle_timeout: Duration,
 
-    /// How old a connection may grow before its client is asked to make a new one; up to a tenth more,
-    /// so that not all come back at once. Its open calls go on. 0s for ever.
+    /// The age at which a client is asked to open a new connection; up to a tenth more, so that not all
+    /// clients return at once. Open calls go on. 0s for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_CONNECTION_AGE",
@@ -121,7 +121,7 @@ pub struct ConnectionsConfig {
 }
 
 impl ConnectionsConfig {
-    /// How many there may be.
+    /// How many connections may be open.
     pub(crate) fn limit(&self) -> Limit {
         numbers::limit(self.max_connections, self.max_connections_per_address)
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use runnel_limits::Limit;
 
-/// As good as for ever, and short enough to be added to any clock.
+/// A hundred years: practically no limit, and still short enough to be added to any clock.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// A duration that is more than nothing.
+/// A duration greater than zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text)? {
         Duration::ZERO => Err("zero makes no sense here: write a duration such as 10s".to_owned()),
@@ -16,10 +16,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration, or zero to switch off what it limits.
+/// A duration, or zero for no limit.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text);
-    // Nobody writes a unit behind nothing.
+    // Zero needs no unit.
     let parsed = if text.trim() == "0" { Ok(Duration::ZERO) } else { parsed };
     parsed.map(|duration| duration.min(LONGEST)).map_err(|error| error.to_string())
 }
@@ -33,7 +33,7 @@ pub(super) fn written(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// A number of bytes that is more than nothing.
+/// A number of bytes greater than zero.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("zero makes no sense here: write a number of bytes".to_owned()),
@@ -41,12 +41,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A duration that limits something, unless it is zero.
+/// The duration, or none if it is zero.
 pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
     Some(duration).filter(|duration| !duration.is_zero())
 }
 
-/// How many there may be; zero is no limit.
+/// A limit of two numbers, of which zero means no limit.
 pub(super) fn limit(total: usize, per_address: usize) -> Limit {
     let unless_zero = |count| if count == 0 { usize::MAX } else { count };
     Limit { total: unless_zero(total), per_address: unless_zero(per_address) }

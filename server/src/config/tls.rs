@@ -10,7 +10,7 @@ use super::numbers;
 /// Where certificates are. Without one the public port speaks HTTP in the clear.
 #[derive(Args, Clone, Debug)]
 pub struct TlsConfig {
-    /// A PEM file with the certificate and those up to its root; the port then speaks HTTPS only.
+    /// A PEM file with the certificate, and those up to its root; the port then speaks HTTPS only.
     #[arg(long, env = "RUNNEL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -18,13 +18,13 @@ pub struct TlsConfig {
     #[arg(long, env = "RUNNEL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// A PEM file with the roots that clients' certificates must come from; without it clients need
-    /// none.
+    /// A PEM file with certificates: clients then need one that one of these has issued. Without it, clients need
+    /// no certificate.
     #[arg(long, env = "RUNNEL_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// How often the files, those for backends too, are looked at for a change; a SIGHUP has them looked at
-    /// now.
+    /// How often these files, and those for backends, are checked for changes; SIGHUP makes the server check
+    /// them now.
     #[arg(
         long,
         env = "RUNNEL_TLS_RELOAD_INTERVAL",
