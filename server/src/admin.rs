@@ -17,16 +17,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use runnel_serve::Server;
 use tokio::net::TcpListener;
-use tonic::body::Body;
-use tower::ServiceExt;
 
 use crate::{
     ServeError,
     access::Hosts,
-    config::ServeConfig,
-    metrics::{self, ConnectionMetrics, Metrics},
-    net,
+    metrics::{self, Metrics},
     readiness::Readiness,
 };
 
@@ -40,11 +37,7 @@ pub(crate) async fn serve(
     // No page may read it either, whatever its name resolves to.
     let hosts = Hosts::new(listener.local_addr()?, &[]);
     let app = router(readiness, metrics, hosts);
-    let app = app
-        .map_request(|request: Request<Body>| request.map(axum::body::Body::new))
-        .map_response(|response: Response| response.map(Body::new));
-    let (config, uncounted) = (ServeConfig::default(), ConnectionMetrics::uncounted()?);
-    net::serve(listener, app, &config, None, &uncounted, future::pending(), || ()).await?;
+    Server::new(app).serve(listener, future::pending()).await;
     Ok(())
 }
 

@@ -33,7 +33,7 @@ const HTTP2_CHUNK_BYTES: usize = 16 * 1024;
 /// pages, and out of such the kernel copies half as fast.
 const MARGIN_BYTES: usize = 64;
 
-/// The most chunks that are kept in mind: as many as a connection holds at once, and one.
+/// The most chunks that are kept for reuse: as many as a connection holds at once, and one more.
 const MAX_HELD: usize = 6;
 
 /// The width of every copy, in bytes. The longest frame has 28: prefix, id and "name 2147483647".

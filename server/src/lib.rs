@@ -1,11 +1,10 @@
 //! Runnel's server: on one port the page, gRPC-Web and gRPC.
 //!
-//! The map, in the order a request travels:
+//! The map, in the order a request travels; [`runnel_serve`] accepts it:
 //!
 //! | room | what it does |
 //! |---|---|
 //! | [`config`] | what a server can be told |
-//! | `net` | accepts connections, bounds what each may cost, drains |
 //! | [`access`] | which pages may call, in browsers |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
 //! | [`services`] | which gRPC services are served |
@@ -17,7 +16,7 @@
 //! | `ui` | the page: our own, another, or none |
 //! | [`Product`] | the program: Runnel itself, or one's own |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
-//! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
+//! | [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
 pub mod access;
@@ -32,15 +31,12 @@ pub mod fuzzing;
 pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
-pub mod listen;
 pub mod metrics;
-pub mod net;
 pub mod prefix;
 mod product;
 pub mod readiness;
 mod router;
 pub mod rpc;
-mod seldom;
 pub mod services;
 pub mod signal;
 pub mod telemetry;
@@ -53,12 +49,14 @@ use std::{
     error::Error,
     future::{self, Future},
     io,
+    sync::Arc,
 };
 
 use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_page::{Needs, Page};
 use runnel_protos::api::api_server::ApiServer;
+use runnel_serve::{Server, Tls};
 use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
@@ -311,7 +309,10 @@ where
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
-    let tls = net::tls::load(&config.tls).await?;
+    let tls = match config.tls.files() {
+        Some(files) => Some(Tls::load(files).await?),
+        None => None,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}", public.local_addr()?);
     let begin_drain = async {
@@ -321,9 +322,14 @@ where
         draining.await;
         drain.begin();
     };
-    let end_calls = || drain.end_calls();
+    let ended = drain.clone();
+    let server = Server::new(app)
+        .with_settings(config.server_settings())
+        .with_tls(tls)
+        .with_observer(Arc::new(metrics.connections().clone()))
+        .on_drain_deadline(move || ended.end_calls());
     tokio::select! {
-        served = net::serve(public, app, config, tls, metrics.connections(), begin_drain, end_calls) => served?,
+        () = server.serve(public, begin_drain) => {}
         failed = serve_admin(admin, readiness.clone(), metrics.clone()) => failed?,
     }
     tracing::info!("drained");

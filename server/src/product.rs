@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::{
     Listeners, ServeError,
     config::{Cli, Command, ServeConfig},
-    file_limit, healthcheck, listen,
+    file_limit, healthcheck,
     services::Services,
     signal, telemetry,
 };
@@ -104,7 +104,7 @@ impl Product {
             .map_err(|error| fail(name, &format!("cannot listen for signals: {error}")))?;
         file_limit::raise(&config.connections);
         let bind = |flag: &str, address: SocketAddr| -> Result<TcpListener, ExitCode> {
-            listen::listen(address).map_err(|error| {
+            runnel_serve::listen(address).map_err(|error| {
                 fail(name, &format!("cannot listen on {address} ({flag}): {error}"))
             })
         };

@@ -9,13 +9,14 @@ use std::{
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::{HeaderMap, Method, Request, Response, header};
+use runnel_wire::CONTENT_TYPE_PREFIX;
 use tonic::body::Body;
 use tower::Service;
 
 use crate::{
     access::Hosts,
     prefix::{Prefix, Prefixed},
-    rpc::{self, Rpc},
+    rpc::Rpc,
     services::service_name,
     ui::Ui,
 };
@@ -117,8 +118,8 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
         content_type
             .as_bytes()
-            .get(..rpc::CONTENT_TYPE_PREFIX.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(rpc::CONTENT_TYPE_PREFIX))
+            .get(..CONTENT_TYPE_PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(CONTENT_TYPE_PREFIX))
     })
 }
 

@@ -1,5 +1,5 @@
-//! The page of Runnel. Everything that touches the DOM is in this binary; what can be known
-//! without one is in the library beside it.
+//! The page of Runnel. Everything that touches the DOM is in this binary; everything else is in the library
+//! of this package.
 
 #[cfg(target_arch = "wasm32")]
 mod app;

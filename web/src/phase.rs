@@ -5,22 +5,22 @@ use runnel_client::CallError;
 /// Where a panel's call stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Phase {
-    /// Nothing was called yet.
+    /// No call yet.
     Idle,
-    /// Called; no answer yet.
+    /// The call was sent; no response yet.
     Loading,
-    /// The whole answer is here.
+    /// The whole response has arrived.
     Ready,
-    /// The answer has begun and goes on.
+    /// The response has begun and goes on.
     Streaming,
-    /// The answer broke, and is resumed.
+    /// The stream broke, and is resumed.
     Resuming {
         /// When, in milliseconds of the page's clock.
         at_ms: f64,
     },
-    /// The answer broke, and is resumed when there is a network.
+    /// The stream broke, and is resumed when there is a network.
     Offline,
-    /// The person stopped reading, and may go on.
+    /// The person has paused the stream.
     Paused,
     /// The person stopped the stream.
     Stopped,
@@ -28,7 +28,7 @@ pub(crate) enum Phase {
     Full,
     /// The stream came to its end.
     Finished,
-    /// The call failed, before its answer or in the midst of it.
+    /// The call failed, before its response or during it.
     Failed(CallError),
 }
 

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use runnel_wire::CONTENT_TYPE_PREFIX;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{credit::Credit, fault::Fault, headers, peer::Lease, windows::CountedRequest};
-use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, trailers_of};
+use crate::rpc::{normalize::Format, trailers_of};
 
 /// What tells nothing of a call's content.
 const SAME_FOR_ALL: [&str; 4] =

@@ -10,17 +10,17 @@ use crate::backend::{
     url::{BackendUrl, DEFAULT_PORT},
 };
 
-/// Where calls are forwarded to, and how; with no backend, the server answers them itself.
+/// Where calls are forwarded to, and how; without a backend, the server answers them itself.
 #[derive(Args, Clone, Debug)]
 pub struct BackendConfig {
-    /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH;
-    /// what else gRPC clients take is taken, too. May be given several times. Each address of each name takes
-    /// its share of the calls.
+    /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH; other
+    /// targets of gRPC clients, such as `dns:///HOST:PORT`, are accepted, too. Repeat the option, or separate
+    /// several by commas. All addresses of all names share the calls.
     #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
     pub backend: Vec<BackendUrl>,
 
-    /// The host of a backend without TLS: the variable of the original compose file. If --backend is given,
-    /// too, that is used.
+    /// The host of a single backend without TLS; not used if --backend is set. Its variable is that of the
+    /// original compose file.
     #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host)]
     pub backend_host: Option<String>,
 
@@ -34,11 +34,12 @@ pub struct BackendConfig {
     )]
     pub backend_port: u16,
 
-    /// A PEM file with the certificates that a backend's own must come from, in place of the system's.
+    /// A PEM file with certificates to trust instead of the system's: a backend needs one of them, or a
+    /// certificate that one of them has issued.
     #[arg(long, env = "RUNNEL_BACKEND_CA", value_name = "FILE")]
     pub backend_ca: Option<PathBuf>,
 
-    /// A PEM file with the certificate, and what it comes from, that we show to a backend.
+    /// A PEM file with the certificate that this server shows to backends, and those up to its root.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_CLIENT_CERT",
@@ -56,17 +57,17 @@ pub struct BackendConfig {
     )]
     pub backend_client_key: Option<PathBuf>,
 
-    /// The name that a backend's certificate must have, in place of the one in its URL.
+    /// The name that a backend's certificate must have, instead of the host in its URL.
     #[arg(long, env = "RUNNEL_BACKEND_SERVER_NAME", value_name = "NAME")]
     pub backend_server_name: Option<String>,
 
-    /// The :authority of calls to backends, HOST or HOST:PORT, in place of the one in the URL; or the word
-    /// "client" for what each client called. Routers that choose by name want one of the two. TLS is not
-    /// concerned: see --backend-server-name.
+    /// The :authority of calls to backends, HOST or HOST:PORT, instead of host and port of the URL; or the word
+    /// "client" for the authority that each client called. Routers that choose a service by its name need it. For
+    /// TLS see --backend-server-name.
     #[arg(long, env = "RUNNEL_BACKEND_AUTHORITY", value_name = "HOST")]
     pub backend_authority: Option<BackendAuthority>,
 
-    /// How long a call may wait for a connection to a backend, and a backend for its health check.
+    /// How long a call waits for a connection to a backend, and a health check for its response.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_CONNECT_TIMEOUT",
@@ -76,8 +77,8 @@ pub struct BackendConfig {
     )]
     pub backend_connect_timeout: Duration,
 
-    /// How often connections to backends are pinged; 0s for only when a health check fails. Most gRPC
-    /// servers take offence at anything below 5m.
+    /// How often connections to backends are pinged; 0s for only after a failed health check. Most gRPC servers
+    /// close connections that are pinged more often than every 5m.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_KEEPALIVE",
@@ -87,7 +88,7 @@ pub struct BackendConfig {
     )]
     pub backend_keepalive: Duration,
 
-    /// How often the health of each backend address is asked for.
+    /// How often the health of each address of a backend is checked.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
@@ -97,7 +98,7 @@ pub struct BackendConfig {
     )]
     pub backend_health_interval: Duration,
 
-    /// How often the backends' names are resolved again.
+    /// How often the names of backends are resolved again.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
@@ -107,8 +108,8 @@ pub struct BackendConfig {
     )]
     pub backend_resolve_interval: Duration,
 
-    /// Whether backends are asked, through grpc.reflection, what kind each of their methods is; without it
-    /// every forwarded call counts as a stream.
+    /// Whether backends are asked through grpc.reflection for the kind of each of their methods, unary or
+    /// stream; with false every forwarded call counts as a stream.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_REFLECTION",

@@ -1,6 +1,6 @@
-//! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
-//! environment name and a default. A variable that is set to nothing is not set, and zero is refused unless
-//! the option says what it means.
+//! The command line. Parsing it opens no socket and reads no file. Every option has a flag, an environment
+//! variable and a default. An empty variable counts as not set, and zero is refused unless the option says what
+//! zero means.
 
 mod access;
 mod admin;
@@ -22,6 +22,8 @@ use runnel_limits::{
     Limit,
     quota::{self, Quota},
 };
+use runnel_serve::Settings;
+use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
@@ -34,7 +36,7 @@ pub use self::{
     tls::TlsConfig,
 };
 use crate::rpc::{
-    Limits, MESSAGE_LIMIT_BYTES,
+    Limits,
     answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
@@ -60,7 +62,7 @@ enum CliCommand {
     /// Serve the page and the API, as is done without a command.
     Serve(Box<ServeConfig>),
 
-    /// Ask the server on the listen address for its health; exit 0 when it says SERVING.
+    /// Check the health of the server at the listen address; the exit code is 0 if it is SERVING.
     Healthcheck(Box<HealthcheckConfig>),
 }
 
@@ -69,24 +71,24 @@ enum CliCommand {
 pub enum Command {
     /// Serve until a signal comes.
     Serve,
-    /// Ask a running server for its health.
+    /// Check the health of a running server.
     Healthcheck,
 }
 
 /// Everything a server can be told.
 #[derive(Args, Clone, Debug)]
 pub struct ServeConfig {
-    /// Address and port to listen on; port 0 takes a free one and logs it.
+    /// Address and port to listen on; port 0 takes a free port and logs it.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 
-    /// How long open calls may go on once a shutdown began; what is left then ends as UNAVAILABLE. With
-    /// 1ms they end at once.
+    /// How long open calls may go on after SIGTERM or SIGINT; calls that are still open then end as
+    /// UNAVAILABLE. With 1ms they end at once.
     #[arg(
         long,
         env = "RUNNEL_DRAIN_DEADLINE",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(Settings::default().drain_deadline),
         value_parser = numbers::duration
     )]
     pub drain_deadline: Duration,
@@ -96,22 +98,22 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MESSAGE_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
         value_parser = numbers::size
     )]
     pub message_limit_bytes: usize,
 
-    /// The largest message of an answer, in bytes.
+    /// The largest message of a response, in bytes.
     #[arg(
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
         value_parser = numbers::size
     )]
     pub answer_limit_bytes: usize,
 
-    /// The most metadata of an answer, in bytes: that before its messages, and again that behind them.
+    /// The most metadata of a response, in bytes: once before its messages, and once after them.
     #[arg(
         long,
         env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
@@ -121,9 +123,9 @@ pub struct ServeConfig {
     )]
     pub answer_metadata_limit_bytes: usize,
 
-    /// How long a unary call may take, whatever deadline its client sets; 0s for as long as it takes. If
-    /// nothing is said, 60s for calls that are answered here, and as long as it takes for those that are
-    /// forwarded. A call of a method that nobody described must have its answer begin in that time.
+    /// How long a unary call may take, whatever deadline its client sets; 0s for no limit. The default is 60s,
+    /// and with --backend no limit. If it is not known whether a method is unary, its response must begin
+    /// in that time.
     #[arg(
         long,
         env = "RUNNEL_UNARY_DEADLINE",
@@ -132,11 +134,11 @@ pub struct ServeConfig {
     )]
     pub unary_deadline: Option<Duration>,
 
-    /// Unary calls open at once, in all; 0 for no limit.
+    /// Open unary calls, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
     pub max_calls: usize,
 
-    /// Unary calls open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
+    /// Open unary calls of one client address (for IPv6, a /64); 0 for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
@@ -145,11 +147,11 @@ pub struct ServeConfig {
     )]
     pub max_calls_per_address: usize,
 
-    /// Streams open at once, in all; 0 for no limit.
+    /// Open streams, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
     pub max_streams: usize,
 
-    /// Streams open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
+    /// Open streams of one client address (for IPv6, a /64); 0 for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
@@ -158,17 +160,17 @@ pub struct ServeConfig {
     )]
     pub max_streams_per_address: usize,
 
-    /// Bytes of messages held at once, in all: arriving, or answered and not yet read. If nothing is said,
-    /// 268435456 (256 MiB), or half of the memory that the container may have, if that is less.
+    /// Bytes of messages in memory, in all: requests that arrive, and responses that are not read yet. The
+    /// default is 268435456 (256 MiB), or half of the container's memory if that is less.
     #[arg(long, env = "RUNNEL_MAX_HELD_BYTES", value_name = "BYTES", value_parser = numbers::size)]
     pub max_held_bytes: Option<usize>,
 
-    /// Bytes of messages held at once for one client address (an IPv6 client is its /64). If nothing is
-    /// said, a quarter of those in all.
+    /// Bytes of messages in memory for one client address (for IPv6, a /64). The default is a quarter of
+    /// those in all.
     #[arg(long, env = "RUNNEL_MAX_HELD_BYTES_PER_ADDRESS", value_name = "BYTES", value_parser = numbers::size)]
     pub max_held_bytes_per_address: Option<usize>,
 
-    /// How logs are written to standard error; RUST_LOG filters them.
+    /// The format of the log on standard error; RUST_LOG chooses which lines are logged.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
@@ -204,7 +206,7 @@ pub struct ServeConfig {
 
 #[derive(Args, Clone, Debug)]
 struct HealthcheckConfig {
-    /// The address the server listens on; an unspecified one is asked on loopback.
+    /// The address on which the server listens; for `0.0.0.0` and `[::]` the check uses loopback.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
 
@@ -213,16 +215,16 @@ struct HealthcheckConfig {
     tls: TlsConfig,
 }
 
-/// How long a unary call may take that is answered here.
+/// How long a unary call may take if the server answers it itself.
 const UNARY_DEADLINE: Duration = Duration::from_mins(1);
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
-/// What holds for every option.
+/// Rules for all options, at the end of `--help`.
 const RULES: &str = "\
-A flag goes before its environment variable. A variable that is set to nothing counts as not set \
-(RUNNEL_ADMIN_LISTEN alone means something then: no admin port).
-Lists have commas between their items; blanks around them and a comma at the end do not matter.
+A flag wins over its environment variable. An empty variable counts as not set; only RUNNEL_ADMIN_LISTEN, \
+when empty, switches the admin port off.
+Lists have commas between their items; blanks around items and a comma at the end do not matter.
 Durations are written like 500ms, 10s, 5m, 1h. Zero switches a limit off where its option says so, and is \
 refused everywhere else.";
 
@@ -271,6 +273,11 @@ impl Cli {
 }
 
 impl ServeConfig {
+    /// What the server of the public port is told.
+    pub(crate) fn server_settings(&self) -> Settings {
+        self.connections.settings(self.drain_deadline)
+    }
+
     /// What a call may cost.
     pub(crate) fn limits(&self, held: Quota) -> Limits {
         let forwards = !self.backend.urls().is_empty();
@@ -304,9 +311,9 @@ impl Default for ServeConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            drain_deadline: Duration::from_secs(10),
-            message_limit_bytes: MESSAGE_LIMIT_BYTES,
-            answer_limit_bytes: MESSAGE_LIMIT_BYTES,
+            drain_deadline: Settings::default().drain_deadline,
+            message_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
+            answer_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
             answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
             unary_deadline: None,
             max_calls: 4096,

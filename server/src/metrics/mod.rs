@@ -14,7 +14,7 @@ use runnel_limits::quota::Quota;
 use self::quota::QuotaCollector;
 pub use self::{
     calls::{CallMetrics, MethodMetrics, Tally},
-    connections::{ConnectionMetrics, OpenConnection},
+    connections::ConnectionMetrics,
 };
 use crate::telemetry;
 

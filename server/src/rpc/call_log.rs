@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use runnel_wire::code_name;
+use runnel_wire::{code_name, shortened_path};
 use tonic::Code;
 
 use super::observe::Call;
-use crate::{metrics::Tally, telemetry};
+use crate::metrics::Tally;
 
 /// Writes the line of a call that took so long and ended so.
 pub(super) fn write(call: &Call, code: Code, took: Duration, tally: Tally) {
     tracing::info!(
-        method = telemetry::shortened(call.path()),
+        method = shortened_path(call.path()),
         protocol = call.protocol().as_str(),
         code = code_name(code),
         duration_ms = milliseconds(took),

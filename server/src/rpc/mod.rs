@@ -70,12 +70,6 @@ use self::{
 };
 use crate::{access::Access, metrics::CallMetrics};
 
-/// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
-pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
-
-/// How the content type of every flavour of gRPC begins.
-pub(crate) const CONTENT_TYPE_PREFIX: &[u8] = b"application/grpc";
-
 /// What a call may cost.
 #[derive(Clone, Debug)]
 pub struct Limits {

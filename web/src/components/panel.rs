@@ -1,4 +1,4 @@
-//! The frame around each of the three calls: what it is, how it is called, where it stands.
+//! The frame around each of the three calls: its title, its method, its phase.
 
 use crate::phase::Phase;
 use leptos::prelude::*;

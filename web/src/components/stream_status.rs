@@ -1,4 +1,4 @@
-//! The line that says how a stream stands with its server.
+//! The line with the state of the stream's connection.
 
 use leptos::prelude::*;
 use runnel_web::words;

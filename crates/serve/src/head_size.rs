@@ -6,37 +6,36 @@ use http::{
     HeaderValue, Request, Response, StatusCode, header,
     uri::{Authority, PathAndQuery},
 };
+use runnel_wire::CONTENT_TYPE_PREFIX;
 use tonic::{Status, body::Body};
-
-use crate::rpc::CONTENT_TYPE_PREFIX;
 
 /// What each header counts beside its own bytes: RFC 9113 section 6.5.2.
 const BYTES_PER_HEADER: usize = 32;
 
 /// The largest head of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeadLimit(usize);
+pub(crate) struct HeadLimit(usize);
 
 impl HeadLimit {
-    pub(super) const fn new(bytes: usize) -> Self {
+    pub(crate) const fn new(bytes: usize) -> Self {
         Self(bytes)
     }
 
     /// In bytes.
-    pub(super) const fn bytes(self) -> usize {
+    pub(crate) const fn bytes(self) -> usize {
         self.0
     }
 
     /// The largest list of headers that hyper takes in over HTTP/2, in bytes; of a larger one it knows
     /// nothing but that it was. The number of CONTINUATION frames that a head may come in follows from
     /// it; more are a GOAWAY (CVE-2024-27316).
-    pub(super) fn taken_in_over_http2(self) -> u32 {
+    pub(crate) fn taken_in_over_http2(self) -> u32 {
         u32::try_from(self.0.saturating_mul(2)).unwrap_or(u32::MAX)
     }
 
     /// The refusal of a request whose head is too large. It is a gRPC status as well, if it is a gRPC
     /// client that asks: those that read it prefer it to the HTTP status.
-    pub(super) fn refusal<B>(self, request: &Request<B>) -> Option<Response<Body>> {
+    pub(crate) fn refusal<B>(self, request: &Request<B>) -> Option<Response<Body>> {
         let (head_bytes, limit_bytes) = (list_bytes(request), self.bytes());
         if head_bytes <= limit_bytes {
             return None;
@@ -104,13 +103,13 @@ mod tests {
             HeadLimit::new(10).refusal(&request.body(()).unwrap()).unwrap()
         };
         for content_type in ["application/grpc", "application/grpc-web+proto"] {
-            let answer = refusal(content_type);
-            assert_eq!(answer.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-            assert_eq!(answer.headers()["grpc-status"], "8");
-            assert_eq!(answer.headers()[header::CONTENT_TYPE], content_type);
+            let response = refusal(content_type);
+            assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            assert_eq!(response.headers()["grpc-status"], "8");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
         }
-        let answer = refusal("text/html");
-        assert!(!answer.headers().contains_key("grpc-status"));
-        assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        let response = refusal("text/html");
+        assert!(!response.headers().contains_key("grpc-status"));
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
     }
 }

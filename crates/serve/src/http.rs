@@ -1,7 +1,9 @@
-//! What hyper is told of every connection, and the way of a request from there to the app.
+//! How hyper is set up for every connection, and the way of a request from there to the service.
 
 use std::{
+    any::Any,
     convert::Infallible,
+    error::Error,
     future::{self, Future, Ready},
     net::SocketAddr,
     pin::Pin,
@@ -26,19 +28,22 @@ use runnel_limits::{
     MustBeRead,
     client::{Encrypted, Peer},
 };
+use runnel_wire::shortened_path;
 use tonic::{Status, body::Body};
-use tower::{Service, ServiceExt as _, util::Oneshot};
+use tower::{ServiceExt as _, util::Oneshot};
 use tracing::Level;
 
-use super::{
+use crate::{
     calls::{Calls, OpenCall},
+    discard_body::RequestBody,
     head_size::HeadLimit,
-    request_body::RequestBody,
-    unread::{self, Left, Reading, Streams},
+    reading::Reading,
+    service::HttpService,
+    stream_task::Streams,
+    unsent::{self, Left},
 };
-use crate::telemetry;
 
-/// How much of an answer a connection over HTTP/1.1 buffers, in bytes, beyond the chunk it takes last. A
+/// How much of a response a connection over HTTP/1.1 buffers, in bytes, beyond the chunk it takes last. A
 /// reader that stops reading costs about this much and some 30 KiB (hyper's own default is 408 KiB). For
 /// hyper it is the room for the head of a request, too: where heads may be larger, it must be.
 const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
@@ -46,16 +51,16 @@ const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 /// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
 const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
-/// How much of a request a client may send over HTTP/2 before anybody reads it, in bytes: a sixteenth of what
+/// How much of a request a client may send over HTTP/2 before the service reads it, in bytes: a sixteenth of what
 /// may come on all streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front of
 /// us has many clients on a connection, and one call that is not read must not hold up the others. It is held
-/// for each open call whose request nobody reads: with 1,024 calls and as many streams of one address, 128 MiB.
+/// for each open call whose request the service does not read: with 1,024 calls and as many streams of one address, 128 MiB.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
 
-/// Streams that a client may reset before anybody has looked at them. Opening and resetting streams
+/// Streams that a client may reset before the server has looked at them. Opening and resetting streams
 /// evades [`MAX_CONCURRENT_STREAMS`] ("rapid reset", CVE-2023-44487); beyond this it is a GOAWAY.
 const MAX_PENDING_RESETS: usize = 20;
 
@@ -68,8 +73,8 @@ const MAX_ERROR_RESETS: usize = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_mins(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The HTTP/1.1 of every connection; each has a timer of its own, [`super::head_timer`].
-pub(super) fn http1(header_timeout: Duration, heads: HeadLimit) -> http1::Builder {
+/// The HTTP/1.1 of every connection; each has a timer of its own, `head_timer`.
+pub(crate) fn http1(header_timeout: Duration, heads: HeadLimit) -> http1::Builder {
     let mut http1 = http1::Builder::new();
     http1
         .header_read_timeout(header_timeout)
@@ -79,8 +84,8 @@ pub(super) fn http1(header_timeout: Duration, heads: HeadLimit) -> http1::Builde
 }
 
 /// The HTTP/2 of every connection.
-pub(super) fn http2(heads: HeadLimit, answer_timeout: Option<Duration>) -> http2::Builder<Streams> {
-    let mut http2 = http2::Builder::new(Streams::new(answer_timeout));
+pub(crate) fn http2(heads: HeadLimit, read_timeout: Option<Duration>) -> http2::Builder<Streams> {
+    let mut http2 = http2::Builder::new(Streams::new(read_timeout));
     http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -95,7 +100,7 @@ pub(super) fn http2(heads: HeadLimit, answer_timeout: Option<Duration>) -> http2
 }
 
 /// What hyper itself answered before a connection over HTTP/1.1 failed so.
-pub(super) fn answered(error: &hyper::Error) -> Option<StatusCode> {
+pub(crate) fn answered(error: &hyper::Error) -> Option<StatusCode> {
     if error.is_parse_too_large() {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else {
@@ -103,48 +108,22 @@ pub(super) fn answered(error: &hyper::Error) -> Option<StatusCode> {
     }
 }
 
-/// What answers the requests of all connections.
-pub(crate) trait Answers:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-    + Clone
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<S> Answers for S where
-    S: Service<
-            Request<Body>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
-
 /// What hyper calls for the requests of one connection.
 #[derive(Debug)]
-pub(super) struct App<S> {
-    pub(super) inner: S,
-    pub(super) peer: SocketAddr,
-    pub(super) encrypted: Option<Encrypted>,
-    pub(super) calls: Calls,
-    pub(super) heads: HeadLimit,
+pub(crate) struct App<S> {
+    pub(crate) service: S,
+    pub(crate) peer: SocketAddr,
+    pub(crate) encrypted: Option<Encrypted>,
+    pub(crate) calls: Calls,
+    pub(crate) heads: HeadLimit,
     /// For how long the connection may rest, as HTTP/1.1 says it; None if that is nothing to speak of.
-    pub(super) keep_alive: Option<HeaderValue>,
+    pub(crate) keep_alive: Option<HeaderValue>,
 }
 
-/// The app's answer, or one that is given in its place.
-type Answer<S> = Either<Oneshot<S, Request<Body>>, Ready<Result<Response<Body>, Infallible>>>;
-
-impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
+impl<S: HttpService> hyper::service::Service<Request<Incoming>> for App<S> {
     type Response = Response<CountedBody>;
     type Error = Infallible;
-    type Future = AppFuture<Answer<S>>;
+    type Future = AppFuture<Oneshot<S, Request<Body>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let extensions = request.extensions_mut();
@@ -155,7 +134,7 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
         let asked = tracing::enabled!(Level::DEBUG).then(|| {
             Box::new(Asked {
                 method: request.method().clone(),
-                path: telemetry::shortened(request.uri().path()).to_owned(),
+                path: shortened_path(request.uri().path()).to_owned(),
                 peer: self.peer,
             })
         });
@@ -166,8 +145,8 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for App<S> {
         let refusal = if is_http1 { None } else { self.heads.refusal(&request) };
         let request = request.map(|body| Body::new(RequestBody::new(body)));
         let inner = match refusal {
-            None => Either::Left(self.inner.clone().oneshot(request)),
-            Some(refusal) => Either::Right(future::ready(Ok(refusal))),
+            None => Either::Left(self.service.clone().oneshot(request)),
+            Some(refusal) => Either::Right(future::ready(refusal)),
         };
         AppFuture { inner, call, is_head, is_http1, keep_alive, asked }
     }
@@ -191,30 +170,35 @@ struct Asked {
 }
 
 pin_project! {
-    /// The answer to a request.
-    pub(super) struct AppFuture<F> {
+    /// The response to a request.
+    pub(crate) struct AppFuture<F> {
+        // The response of the service, or one that is given in its place.
         #[pin]
-        inner: F,
+        inner: Either<F, Ready<Response<Body>>>,
         call: Option<OpenCall>,
         is_head: bool,
-        // Only then an answer says what becomes of its connection.
+        // Only then a response says what becomes of its connection.
         is_http1: bool,
-        // None if the answer says nothing of the kind.
+        // None if the response says nothing of the kind.
         keep_alive: Option<HeaderValue>,
         // None if nobody reads the log that closely.
         asked: Option<Box<Asked>>,
     }
 }
 
-impl<F> Future for AppFuture<F>
+impl<F, B> Future for AppFuture<F>
 where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
+    F: Future<Output = Result<Response<B>, Infallible>>,
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     type Output = Result<Response<CountedBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
+        let mut response = match this.inner.as_pin_mut() {
+            Either::Left(service) => ready!(service.poll(cx))?.map(body),
+            Either::Right(refusal) => ready!(refusal.poll(cx)),
+        };
         let call = this.call.take();
         let is_last = call.as_ref().is_some_and(|call| call.calls().is_last());
         if *this.is_http1 {
@@ -232,7 +216,7 @@ where
         if let Some(call) = &call
             && (status.is_client_error() || status.is_server_error())
         {
-            call.calls().metrics().answered_http_error(status);
+            call.calls().observer().http_error(status);
             if let Some(Asked { method, path, peer }) = this.asked.as_deref() {
                 tracing::debug!(%peer, %method, path, status = status.as_u16(), "refused a request");
             }
@@ -249,7 +233,19 @@ where
     }
 }
 
-/// Says in an answer that it is the connection's last (RFC 9112 section 9.6), or for how long the
+/// The body of a response. One that is a [`Body`] already stays what it is.
+fn body<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let mut body = Some(body);
+    if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<Body>>() {
+        return body.take().unwrap_or_default();
+    }
+    body.map(Body::new).unwrap_or_default()
+}
+
+/// Says in a response that it is the connection's last (RFC 9112 section 9.6), or for how long the
 /// connection may rest (RFC 2068 section 19.7.1.1; that it is about this connection alone, RFC 9110 section
 /// 7.6.1 wants said).
 fn tell_what_becomes_of_the_connection(
@@ -267,7 +263,7 @@ fn tell_what_becomes_of_the_connection(
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// The answer to HEAD where this is the one to GET: all but the body (RFC 9110 section 9.3.2). Over
+/// The response to HEAD where this is the one to GET: all but the body (RFC 9110 section 9.3.2). Over
 /// HTTP/1.1 hyper sees to that; over HTTP/2 it sends the body, which is an error of the stream.
 fn head_of(mut response: Response<Body>) -> Response<Body> {
     if let Some(length @ 1..) = response.body().size_hint().exact() {
@@ -278,10 +274,10 @@ fn head_of(mut response: Response<Body>) -> Response<Body> {
 
 /// A body whose call is open for as long as it is there.
 #[derive(Debug)]
-pub(super) struct CountedBody {
+pub(crate) struct CountedBody {
     inner: Body,
     must_be_read: bool,
-    /// Whether other answers share its connection.
+    /// Whether other responses share its connection.
     has_streams: bool,
     /// Whether what was given has left, if that is to be waited for.
     left: Option<Arc<Left>>,
@@ -324,7 +320,7 @@ impl http_body::Body for CountedBody {
             let mut left = None;
             let frame = frame.map_data(|data| {
                 let given;
-                (given, left) = unread::give(call.calls(), data);
+                (given, left) = unsent::give(call.calls(), data);
                 given
             });
             polled = Poll::Ready(Some(Ok(frame)));

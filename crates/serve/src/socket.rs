@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::gather::Gather;
+use crate::write_coalescing::WriteCoalescing;
 
 /// How much of what was written the kernel may hold without having sent it, in bytes. Its own default
 /// lets a reader that has stopped reading cost megabytes; this takes no speed.
@@ -37,11 +37,11 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const LINGER_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The longest beginning that is looked at: the preface of HTTP/2.
-pub(super) const HEAD_BYTES: usize = 24;
+pub(crate) const HEAD_BYTES: usize = 24;
 
 /// A socket that is handed to the code that speaks over it, and comes back when that drops it.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     wire: Arc<Mutex<Wire>>,
     /// What was read to find out what the client speaks, and is still to be read.
     head: [u8; HEAD_BYTES],
@@ -53,22 +53,22 @@ pub(super) struct Socket {
 /// The part of a socket that the connection's task controls while hyper owns the socket.
 #[derive(Debug)]
 struct Wire {
-    /// None when it was given back.
+    /// None when it was handed back.
     tcp: Option<TcpStream>,
-    /// What waits for the end of a poll; None if nothing is to.
-    gather: Option<Gather>,
+    /// What waits for the end of a poll; None if each write goes out at once.
+    coalescing: Option<WriteCoalescing>,
 }
 
 impl Wire {
     /// The socket, and what waits for it.
-    fn parts(&mut self) -> io::Result<(Pin<&mut TcpStream>, Option<&mut Gather>)> {
+    fn parts(&mut self) -> io::Result<(Pin<&mut TcpStream>, Option<&mut WriteCoalescing>)> {
         let tcp = self.tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        Ok((Pin::new(tcp), self.gather.as_mut()))
+        Ok((Pin::new(tcp), self.coalescing.as_mut()))
     }
 
-    fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.parts()? {
-            (tcp, Some(gather)) => gather.poll_give(cx, tcp),
+            (tcp, Some(writes)) => writes.poll_flush(cx, tcp),
             (_, None) => Poll::Ready(Ok(())),
         }
     }
@@ -76,19 +76,19 @@ impl Wire {
 
 /// Decides when what is written to a socket goes out.
 #[derive(Debug)]
-pub(super) struct Outlet(Arc<Mutex<Wire>>);
+pub(crate) struct Flusher(Arc<Mutex<Wire>>);
 
-impl Outlet {
-    /// From now on what is written waits for [`Self::poll_give`], which the connection's task
+impl Flusher {
+    /// From now on what is written waits for [`Self::poll_flush`], which the connection's task
     /// calls after each poll.
-    pub(super) fn gather(&self) {
-        lock(&self.0).gather = Some(Gather::default());
+    pub(crate) fn coalesce_writes(&self) {
+        lock(&self.0).coalescing = Some(WriteCoalescing::default());
     }
 
-    /// Gives to the system what waits, as far as it takes it; for the rest the task is woken.
-    pub(super) fn poll_give(&self, cx: &mut Context<'_>) {
+    /// Writes to the system what waits, as far as it takes it; for the rest the task is woken.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) {
         // If it fails, so will the connection's next read.
-        let _ = lock(&self.0).poll_give(cx);
+        let _ = lock(&self.0).poll_flush(cx);
     }
 }
 
@@ -98,22 +98,22 @@ fn lock(wire: &Mutex<Wire>) -> MutexGuard<'_, Wire> {
 }
 
 impl Socket {
-    /// Lends a socket; it comes back through what is received.
-    pub(super) fn lend(tcp: TcpStream) -> (Self, oneshot::Receiver<TcpStream>) {
-        let (owner, given_back) = oneshot::channel();
+    /// Hands a socket off; it comes back through the receiver.
+    pub(crate) fn hand_off(tcp: TcpStream) -> (Self, oneshot::Receiver<TcpStream>) {
+        let (owner, handed_back) = oneshot::channel();
         let (head, owner) = ([0; HEAD_BYTES], Some(owner));
-        let wire = Arc::new(Mutex::new(Wire { tcp: Some(tcp), gather: None }));
-        (Self { wire, head, head_read: 0, head_bytes: 0, owner }, given_back)
+        let wire = Arc::new(Mutex::new(Wire { tcp: Some(tcp), coalescing: None }));
+        (Self { wire, head, head_read: 0, head_bytes: 0, owner }, handed_back)
     }
 
-    /// What decides when that which is written goes out.
-    pub(super) fn outlet(&self) -> Outlet {
-        Outlet(Arc::clone(&self.wire))
+    /// Decides when what is written goes out.
+    pub(crate) fn flusher(&self) -> Flusher {
+        Flusher(Arc::clone(&self.wire))
     }
 
     /// Reads on until `is_enough` of the beginning, it is as long as it may be, or the client ends.
     /// The next reader of this socket reads the same bytes again.
-    pub(super) async fn read_head(
+    pub(crate) async fn read_head(
         &mut self,
         is_enough: impl Fn(&[u8]) -> bool,
     ) -> io::Result<&[u8]> {
@@ -169,7 +169,7 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match lock(&self.wire).parts()? {
-            (tcp, Some(gather)) => gather.poll_take(cx, slices, tcp),
+            (tcp, Some(writes)) => writes.poll_write(cx, slices, tcp),
             (tcp, None) => tcp.poll_write_vectored(cx, slices),
         }
     }
@@ -178,20 +178,20 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// The system flushes by itself, and what is gathered does not go out yet.
+    /// The system flushes by itself, and what is coalesced does not go out yet.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut wire = lock(&self.wire);
-        ready!(wire.poll_give(cx))?;
+        ready!(wire.poll_flush(cx))?;
         wire.parts()?.0.poll_shutdown(cx)
     }
 }
 
 /// Sets what every connection wants.
-pub(super) fn set_options(tcp: &TcpStream) -> io::Result<()> {
+pub(crate) fn set_options(tcp: &TcpStream) -> io::Result<()> {
     // Otherwise the end of a fast stream waits some 40 ms for the reader's delayed ACK.
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
@@ -204,7 +204,7 @@ pub(super) fn set_options(tcp: &TcpStream) -> io::Result<()> {
 /// Closes a socket after the client has closed it, or did not for long: RFC 9112 section 9.6. Were it
 /// closed at once, anything the client still sends (the rest of a refused request, a window update)
 /// would be answered with a reset, and take with it what is still on the way to the client.
-pub(super) async fn linger(mut tcp: TcpStream) {
+pub(crate) async fn linger(mut tcp: TcpStream) {
     // It may have been shut down, or be broken, already.
     let _ = tcp.shutdown().await;
     let read_away = async {

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{
 use crate::config::TlsConfig;
 
 /// How to speak to a server that is configured like this; None without TLS.
-pub(crate) async fn client_config(config: &TlsConfig) -> Result<Option<ClientConfig>, TlsError> {
+pub(super) async fn client_config(config: &TlsConfig) -> Result<Option<ClientConfig>, TlsError> {
     let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else {
         return Ok(None);
     };

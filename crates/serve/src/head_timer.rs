@@ -1,7 +1,7 @@
 //! How long the head of an HTTP/1.1 request may take to come, from its first byte on. hyper begins to
 //! count when it begins to wait, so that a connection which rests between two requests would be closed
 //! as if it were slow. This is the clock that hyper is given instead: it begins to run with the first
-//! byte. How long a connection may rest is [`super::rest`]'s.
+//! byte. How long a connection may rest is `idle`'s concern.
 
 use std::{
     future::Future,
@@ -13,11 +13,11 @@ use std::{
 use hyper::rt::{Sleep, Timer};
 use tokio::time;
 
-use super::calls::Calls;
+use crate::calls::Calls;
 
 /// The clock of one connection. hyper asks it for nothing but the time that a head may take.
 #[derive(Debug)]
-pub(super) struct HeadTimer(pub(super) Calls);
+pub(crate) struct HeadTimer(pub(crate) Calls);
 
 impl Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {

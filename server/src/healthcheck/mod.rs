@@ -7,6 +7,8 @@
 //! nothing, and a certificate that has expired is no reason to kill the server. If clients need one, it
 //! shows the server's own, which must then come from the clients' roots.
 
+mod any_certificate;
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -28,7 +30,8 @@ use tonic_health::pb::{
 };
 use tower::service_fn;
 
-use crate::{config::ServeConfig, net};
+use self::any_certificate::client_config;
+use crate::config::ServeConfig;
 
 /// Metadata of a health check that is for the server which listens, whatever it is in front of. Any client
 /// may send it: it learns whether calls should come here.
@@ -76,7 +79,7 @@ pub enum HealthcheckError {
 pub async fn check(config: &ServeConfig) -> Result<(), HealthcheckError> {
     let address = config.listen;
     let unreachable = |source| HealthcheckError::Unreachable { address, source };
-    let tls = net::client_config(&config.tls).await?;
+    let tls = client_config(&config.tls).await?;
     let tls = tls.map(|tls| TlsConnector::from(Arc::new(tls)));
     let addresses = reachable(address);
     let connect = move |_: Uri| {

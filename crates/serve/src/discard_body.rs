@@ -1,10 +1,10 @@
-//! What becomes of a request's body that nobody reads to its end.
+//! What becomes of a request's body that the service does not read to its end.
 //!
 //! A request can be answered before its body has come: a message too large, a method that is not there, a
 //! page that takes no POST. Over HTTP/1.1 hyper then closes the connection under a client that still
-//! writes, and the client sees a broken pipe where the answer should be. Over HTTP/2 the stream is reset
-//! behind the answer, as RFC 9113 section 8.1 has it, and some clients (curl 7.88 is one) throw away an
-//! answer that a reset follows closely. So the rest is read and thrown away, within bounds.
+//! writes, and the client sees a broken pipe where the response should be. Over HTTP/2 the stream is reset
+//! behind the response, as RFC 9113 section 8.1 has it, and some clients (curl 7.88 is one) throw away a
+//! response that a reset follows closely. So the rest is read and discarded, within limits.
 
 use std::{
     pin::Pin,
@@ -16,23 +16,22 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::rpc::MESSAGE_LIMIT_BYTES;
+/// Twice the largest message of gRPC: a well-meaning client that sent one message has then sent all of it.
+const DISCARD_LIMIT_BYTES: usize = 2 * DEFAULT_MESSAGE_LIMIT_BYTES;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Twice the largest message: a client of good will that sent one message has then sent it all.
-const UNREAD_LIMIT_BYTES: usize = 2 * MESSAGE_LIMIT_BYTES;
-const UNREAD_LIMIT: Duration = Duration::from_secs(2);
-
-/// A request's body, which is read to its end in the background when it is dropped before it.
+/// A request's body. If it is dropped before its end, the rest is read and discarded in the background.
 #[derive(Debug)]
-pub(super) struct RequestBody {
+pub(crate) struct RequestBody {
     /// None once it has ended.
     inner: Option<Incoming>,
 }
 
 impl RequestBody {
-    pub(super) const fn new(inner: Incoming) -> Self {
+    pub(crate) const fn new(inner: Incoming) -> Self {
         Self { inner: Some(inner) }
     }
 }
@@ -69,16 +68,16 @@ impl Drop for RequestBody {
         let rest = self.inner.take().filter(|rest| !rest.is_end_stream());
         // Without a runtime there is no connection to keep.
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
-            runtime.spawn(timeout(UNREAD_LIMIT, read_to_end(rest)));
+            runtime.spawn(timeout(DISCARD_TIMEOUT, discard(rest)));
         }
     }
 }
 
-async fn read_to_end(mut body: Incoming) {
-    let mut unread_bytes = 0;
+async fn discard(mut body: Incoming) {
+    let mut discarded_bytes = 0;
     while let Some(Ok(frame)) = body.frame().await {
-        unread_bytes += frame.data_ref().map_or(0, Bytes::len);
-        if unread_bytes > UNREAD_LIMIT_BYTES {
+        discarded_bytes += frame.data_ref().map_or(0, Bytes::len);
+        if discarded_bytes > DISCARD_LIMIT_BYTES {
             return;
         }
     }

@@ -1,12 +1,12 @@
 //! Clients over HTTP/1.1 that have sent all they will ever send: TCP's half-close, and TLS's
-//! `close_notify`. Some send a request and close their side at once (`nc -N`), and wait for the answer;
+//! `close_notify`. Some send a request and close their side at once (`nc -N`), and wait for the response;
 //! far more have left, and the system says the same of both. A client that has left resets the connection
 //! when anything is sent to it. So:
 //!
-//! - who closes while its request is fresh gets the answer, unless the answer falls silent: then nobody
-//!   can tell, and it is given up. (So is a request that breaks off: what has not come is not told from
-//!   what the handler has not read.)
-//! - who closes later has left. A cancelled call ends at once, as it should.
+//! - a client that closes its side while its request is fresh gets the response, unless the response falls
+//!   silent: then the server cannot tell whether the client is there, and gives it up. (So is a request that
+//!   breaks off: what has not come is not told from what the handler has not read.)
+//! - a client that closes its side later has left. A cancelled call ends at once, as it should.
 
 use std::{
     io::{self, IoSlice},
@@ -20,18 +20,18 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::calls::Calls;
+use crate::calls::Calls;
 
 /// How long a request is fresh: its client closes with it, not because it has lost interest.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long the answer to a client that has closed its side may be silent before the client counts as
+/// How long the response to a client that has closed its side may be silent before the client counts as
 /// gone.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// A connection on which a client may close its side early, and which counts what is read.
 #[derive(Debug)]
-pub(super) struct HalfClose<I> {
+pub(crate) struct HalfClose<I> {
     io: I,
     calls: Calls,
     /// Since when there was nothing more to read, if anybody has looked since there was.
@@ -45,13 +45,13 @@ pub(super) struct HalfClose<I> {
 struct End {
     /// Until the client counts as gone.
     silence: Pin<Box<Sleep>>,
-    /// Whether the answer waits for its reader. Who has left resets the connection instead.
-    is_answer_held_up: bool,
+    /// Whether the response waits for its reader. A client that has left resets the connection instead.
+    is_response_held_up: bool,
 }
 
 impl<I> HalfClose<I> {
     /// On which `calls` are made.
-    pub(super) const fn new(io: I, calls: Calls) -> Self {
+    pub(crate) const fn new(io: I, calls: Calls) -> Self {
         Self { io, calls, quiet_since: None, end: None }
     }
 
@@ -60,10 +60,10 @@ impl<I> HalfClose<I> {
         self.calls.open() > 0 && self.quiet_since.is_none_or(|since| since.elapsed() < FRESH)
     }
 
-    /// What was written, or that nothing could be, shows how the answer goes.
+    /// What was written, or that nothing could be, shows how the response goes.
     fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Some(end) = &mut self.end {
-            end.is_answer_held_up = written.is_pending();
+            end.is_response_held_up = written.is_pending();
             end.silence.as_mut().reset(Instant::now() + SILENCE);
         }
         written
@@ -72,13 +72,13 @@ impl<I> HalfClose<I> {
 
 impl End {
     fn new() -> Self {
-        Self { silence: Box::pin(sleep(SILENCE)), is_answer_held_up: false }
+        Self { silence: Box::pin(sleep(SILENCE)), is_response_held_up: false }
     }
 
     /// Resolves when the client counts as gone.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.silence.as_mut().poll(cx).is_ready() {
-            if !self.is_answer_held_up {
+            if !self.is_response_held_up {
                 return Poll::Ready(());
             }
             self.silence.as_mut().reset(Instant::now() + SILENCE);
@@ -108,7 +108,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for HalfClose<I> {
                 return Poll::Ready(Ok(()));
             }
         }
-        // When the answer is over, so is the connection.
+        // When the response is over, so is the connection.
         if self.calls.open() > 0 {
             ready!(self.end.get_or_insert_with(End::new).poll_gone(cx));
         }
@@ -142,7 +142,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for HalfClose<I> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         if self.end.is_some() && self.calls.open() == 0 {
-            // The answer is over: the reader of the connection is to learn of the end.
+            // The response is over: the reader of the connection is to learn of the end.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
@@ -159,7 +159,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::{metrics::ConnectionMetrics, net::calls::OpenCall};
+    use crate::{calls::OpenCall, observer::SharedObserver};
 
     const REQUEST: &[u8] = b"request";
 
@@ -167,8 +167,8 @@ mod tests {
     /// Before that the server looks for more.
     async fn closed_after(wait: Duration) -> (HalfClose<DuplexStream>, DuplexStream, OpenCall) {
         let (_, draining) = watch::channel(false);
-        let calls = Calls::new(ConnectionMetrics::uncounted().unwrap(), draining);
-        // Room for one answer.
+        let calls = Calls::new(SharedObserver::default(), draining);
+        // Room for one response.
         let (mut client, server) = duplex(REQUEST.len());
         let mut server = HalfClose::new(server, calls.clone());
         client.write_all(REQUEST).await.unwrap();
@@ -187,13 +187,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_closes_with_the_request_is_there_until_the_answer_is_silent() {
+    async fn a_client_that_closes_with_the_request_is_there_until_the_response_is_silent() {
         let (mut server, _client, _call) = closed_after(Duration::ZERO).await;
         assert_eq!(until_gone(&mut server).await, SILENCE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_silent_goes_on() {
+    async fn a_response_that_is_not_silent_goes_on() {
         let (mut server, mut client, _call) = closed_after(Duration::ZERO).await;
         for _ in 0..10 {
             let wait = tokio::time::timeout(SILENCE * 3 / 4, server.read_u8()).await;
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_waits_for_its_reader_is_not_silent() {
+    async fn a_response_that_waits_for_its_reader_is_not_silent() {
         let (mut server, mut client, _call) = closed_after(Duration::ZERO).await;
         tokio::time::timeout(Duration::ZERO, server.read_u8()).await.unwrap_err();
         tokio::time::timeout(Duration::ZERO, server.write_all(&[0; 1000])).await.unwrap_err();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_closes_later_or_without_a_call_has_left_at_once() {
+    async fn a_client_that_closes_later_or_without_a_call_has_left_at_once() {
         let (mut server, _client, _call) = closed_after(FRESH * 2).await;
         assert_eq!(until_gone(&mut server).await, Duration::ZERO);
 
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_of_the_answer_is_the_end_at_once() {
+    async fn the_end_of_the_response_is_the_end_at_once() {
         let (mut server, _client, call) = closed_after(Duration::ZERO).await;
         let began = Instant::now();
         let calls = call.calls().clone();
