@@ -81,7 +81,7 @@ impl Product {
         };
         let outcome = runtime.block_on(async {
             match command {
-                Command::Serve => Box::pin(self.serve_until_signal(config)).await,
+                Command::Serve => self.serve_until_signal(config).await,
                 Command::Healthcheck => healthcheck::check(&config)
                     .await
                     .map_err(|error| fail(name, &error.to_string())),
@@ -118,7 +118,7 @@ impl Product {
         #[cfg(feature = "otel")]
         let traces = crate::traces::Traces::start(&config.traces)
             .map_err(|error| fail(name, &format!("cannot export traces: {error}")))?;
-        let served = self.serve(listeners, config, shutdown).await;
+        let served = Box::pin(self.serve(listeners, config, shutdown)).await;
         #[cfg(feature = "otel")]
         tokio::task::block_in_place(|| traces.finish());
         served.map_err(|error| {

@@ -1,5 +1,5 @@
 //! A product of one's own: what `cargo xtask new` writes is built, called and looked at, and then changed
-//! as docs/OWN_PRODUCT.md says.
+//! as `docs/OWN_PRODUCT.md` says.
 
 use std::{
     env, fs,
@@ -84,7 +84,13 @@ impl Product {
                 "rust" => fs::write(file, rest.trim_start()).unwrap(),
                 "diff" => {
                     let text = fs::read_to_string(&file).unwrap();
-                    fs::write(file, rest.split("@@\n").skip(1).fold(text, changed)).unwrap();
+                    fs::write(
+                        file,
+                        rest.split("@@\n")
+                            .skip(1)
+                            .fold(text, |text, change| changed(&text, change)),
+                    )
+                    .unwrap();
                 }
                 _ => continue,
             }
@@ -101,10 +107,10 @@ fn blocks(document: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// A text after a change of some lines in it.
-fn changed(text: String, change: &str) -> String {
+fn changed(text: &str, change: &str) -> String {
     let side = |other: char| -> String {
         let lines = change.lines().filter(|line| !line.starts_with(other));
-        lines.map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect()
+        lines.flat_map(|line| [line.get(1..).unwrap_or_default(), "\n"]).collect()
     };
     let (before, after) = (side('+'), side('-'));
     assert_eq!(text.matches(&before).count(), 1, "{before:?} in {text}");
