@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    rpc::{admission::try_again_later, answer_room::Reserved, raw_body::RawBody},
+    rpc::{answer_room::Reserved, raw_body::RawBody, refusal::try_again_later},
 };
 
 /// Answers the three RPCs ourselves: each answer is made from its request.

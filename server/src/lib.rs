@@ -16,6 +16,7 @@
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page: our own, another, or none |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
+//! | `call_log` | a line for each call |
 //! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
@@ -23,6 +24,7 @@ pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
+mod call_log;
 pub mod config;
 pub mod file_limit;
 #[cfg(any(test, fuzzing))]
@@ -65,6 +67,7 @@ use crate::{
     access::Access,
     api::Api,
     backend::{Backend, BackendError},
+    call_log::CallLog,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
     readiness::Readiness,
@@ -226,14 +229,15 @@ where
 {
     let ui = Ui::new(&config.page)?;
     let drain = Drain::default();
-    let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
+    let observer = (CallMetrics::register(metrics.registry(), &methods.now())?, CallLog);
+    #[cfg(feature = "otel")]
+    let observer = (observer, traces::CallTraces);
     let Listeners { public, admin } = listeners;
     let proxies = TrustedProxies::new(&config.access.trusted_proxies);
     let access = Access::new(&config.access, proxies, public.local_addr()?);
     metrics.count_quota(quota.clone())?;
     let limits = config.limits(quota);
-    let rpc =
-        rpc::layers(service, methods, &limits, drain.clone(), call_metrics, &access, trace_trust);
+    let rpc = rpc::layers(service, methods, &limits, drain.clone(), observer, &access, trace_trust);
     let prefix = config.page.page_prefix.clone();
     let app = Router::new(names.as_deref(), rpc, access.hosts, ui, prefix);
 

@@ -17,7 +17,10 @@ use tower::{
     util::{BoxCloneSyncService, Oneshot},
 };
 
-use crate::rpc::{Refused, methods::Methods, refuse};
+use crate::rpc::{
+    methods::Methods,
+    refusal::{Refused, refuse},
+};
 
 /// One service.
 type Answering = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;

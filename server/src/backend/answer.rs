@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{credit::Credit, fault::Fault, headers, peer::Lease, windows::CountedRequest};
-use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, trailers_of};
+use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, refusal::trailers_of};
 
 /// What tells nothing of a call's content.
 const SAME_FOR_ALL: [&str; 4] =

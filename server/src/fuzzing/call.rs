@@ -15,6 +15,7 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     access::Access,
+    call_log::CallLog,
     config::AccessConfig,
     metrics::CallMetrics,
     rpc::{
@@ -213,7 +214,7 @@ fn service() -> &'static BoxCloneSyncService<Request<Body>, Response<Body>, Infa
             methods.into(),
             &limits,
             Drain::default(),
-            metrics,
+            (metrics, CallLog),
             &access,
             TraceTrust::Everyone,
         )

@@ -13,7 +13,7 @@ use runnel_limits::quota::Quota;
 
 use self::quota::QuotaCollector;
 pub use self::{
-    calls::{CallMetrics, MethodMetrics, Tally},
+    calls::{CallMetrics, CountedCall},
     connections::{ConnectionMetrics, OpenConnection},
 };
 use crate::telemetry;

@@ -7,13 +7,11 @@
 //! One that sets deadlines which pass at once has its calls cancelled for it, and that is the same.
 
 use std::{
-    error::Error,
     future::{self, Future},
     net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,14 +25,13 @@ use runnel_limits::{
     client::client_address,
     concurrency::{ConcurrencyLimit, LimitReached, Permit},
 };
-use tonic::{Code, Status, body::Body};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{Refused, methods::MethodKind, observe::RefusedBy, refusal_by};
-
-/// When a refused caller may try again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+use super::{
+    methods::MethodKind,
+    refusal::{Refused, RefusedBy, refusal_by, try_again_later},
+};
 
 /// What unary calls are called in a refusal.
 const CALLS: &str = "calls";
@@ -113,7 +110,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
+        let is_unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
         let peer = client_address(request.extensions());
         match self.layer.admit(is_unary, peer) {
             Ok(admitted) => Either::Left(AdmittedFuture {
@@ -160,12 +157,6 @@ fn limit_of(reached: LimitReached) -> RefusedBy {
 }
 
 const TOO_MANY_CANCELS: RefusedBy = RefusedBy("max_cancels_per_address");
-
-/// `RESOURCE_EXHAUSTED`, with the advice to try again in a moment.
-pub fn try_again_later(why: &impl Error) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(RETRY_DELAY));
-    Status::with_error_details(Code::ResourceExhausted, why.to_string(), details)
-}
 
 pin_project! {
     /// The answer of an admitted call.
@@ -225,17 +216,5 @@ impl http_body::Body for AdmittedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_says_when_to_try_again() {
-        let status = try_again_later(&LimitReached::Total { what: CALLS, limit: 3 });
-        assert_eq!(status.code(), Code::ResourceExhausted);
-        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
     }
 }

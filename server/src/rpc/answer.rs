@@ -10,10 +10,6 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     task::{Context, Poll, ready},
 };
 
@@ -24,7 +20,9 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{envelope::EnvelopeWalk, normalize::Protocol, trailers_of};
+use super::{
+    envelope::EnvelopeWalk, normalize::Protocol, refusal::trailers_of, tally::SentMessages,
+};
 
 /// The most metadata that gRPC's own clients take, in bytes: 16 KiB.
 /// <https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h>,
@@ -39,21 +37,6 @@ pub struct AnswerLimits {
     /// The most metadata before the messages, and the most behind them, in bytes as RFC 9113 section
     /// 6.5.2 counts them.
     pub metadata_bytes: usize,
-}
-
-/// How many messages an answer has given; in its extensions. The code that walks the messages, or makes
-/// them, says it here, so that no other layer has to read every byte again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Given(Arc<AtomicU64>);
-
-impl Given {
-    pub(super) fn messages(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set(&self, messages: u64) {
-        self.0.store(messages, Ordering::Relaxed);
-    }
 }
 
 /// Holds answers to their bounds.
@@ -129,10 +112,10 @@ fn bound(mut response: Response<Body>, limits: AnswerLimits, protocol: Protocol)
         return status.into_http();
     }
     // A service that counts its messages writes them itself, and they need no second look.
-    let messages = if response.extensions().get::<Given>().is_some() {
+    let messages = if response.extensions().get::<SentMessages>().is_some() {
         None
     } else {
-        let given = Given::default();
+        let given = SentMessages::default();
         response.extensions_mut().insert(given.clone());
         Some((EnvelopeWalk::new(limits.message_bytes, false), given))
     };
@@ -168,7 +151,7 @@ struct BoundedBody {
     /// None once the answer has ended, or broken a bound; the producer is gone then.
     inner: Option<Body>,
     /// None if nobody needs to look at them.
-    messages: Option<(EnvelopeWalk, Given)>,
+    messages: Option<(EnvelopeWalk, SentMessages)>,
     metadata_bytes: usize,
     /// Whether the trailers travel inside the body.
     inline_trailers: bool,

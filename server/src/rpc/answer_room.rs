@@ -25,7 +25,10 @@ use runnel_limits::{
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{admission::try_again_later, methods::MethodKind, trailers_of};
+use super::{
+    methods::MethodKind,
+    refusal::{trailers_of, try_again_later},
+};
 
 /// What a stream may give at a time without being counted, in bytes: tonic writes somewhat more than
 /// 32 KiB together.
@@ -89,7 +92,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let peer = client_address(request.extensions());
-        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
+        let unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
         let quota = self.quota.clone();
         AnswerRoomFuture { inner: self.inner.call(request), quota, peer, unary }
     }

@@ -22,7 +22,7 @@ use super::{envelope::EnvelopeWalk, methods::MethodKind};
 
 /// Holds the request of a method with one message in and a stream out to `timeout`.
 pub(super) fn in_time(request: Request<Body>, timeout: Option<Duration>) -> Request<Body> {
-    let kind = request.extensions().get::<MethodKind>();
+    let kind = MethodKind::of(request.extensions());
     let Some(timeout) = timeout else { return request };
     if kind.is_some_and(|kind| !kind.client_streaming && kind.server_streaming) {
         // What is wrong with a message, others say.

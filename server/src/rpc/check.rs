@@ -10,7 +10,7 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::Refused;
+use super::refusal::Refused;
 
 /// Lets a request pass, as `look` leaves it, unless `look` gives an answer.
 pub(super) fn check<S, L: Clone>(look: L) -> impl Layer<S, Service = Check<S, L>> + Clone {

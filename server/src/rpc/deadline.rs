@@ -22,10 +22,9 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    Refused,
     ending::{End, EndingFuture},
     methods::MethodKind,
-    refuse,
+    refusal::{Refused, refuse},
 };
 
 /// The header with a client's deadline.
@@ -94,7 +93,7 @@ where
             Ok(asked) => asked,
             Err(malformed) => return Either::Right(refuse(&malformed)),
         };
-        let kind = request.extensions().get::<MethodKind>().copied();
+        let kind = MethodKind::of(request.extensions());
         let DeadlineLayer { unary_deadline, told } = &self.layer;
         let cap = unary_deadline.filter(|_| kind.is_none_or(MethodKind::is_unary));
         let is_capped = cap.is_some_and(|cap| asked.is_none_or(|asked| cap < asked));

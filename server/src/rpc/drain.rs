@@ -22,10 +22,9 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    Refused,
     ending::{End, EndingFuture},
     methods::MethodKind,
-    refuse,
+    refusal::{Refused, refuse},
 };
 
 /// The path of the watch.
@@ -119,7 +118,7 @@ where
         if self.drain.is_over() {
             return Either::Right(refuse(&shutting_down()));
         }
-        let unary = request.extensions().get::<MethodKind>().is_some_and(|kind| kind.is_unary());
+        let unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
         let watches_health = request.uri().path() == HEALTH_WATCH;
         let end = Some(DrainEnd { drain: self.drain.clone(), watches_health, notified: None });
         let inner = self.inner.call(request);

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 
-use super::trailers_of;
+use super::refusal::trailers_of;
 
 /// What ends a call.
 pub trait End: Unpin {

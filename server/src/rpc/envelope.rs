@@ -22,9 +22,7 @@ use http_body::{Frame, SizeHint};
 use runnel_limits::quota::Quota;
 use tonic::{Status, body::Body};
 
-use super::{
-    admission::try_again_later, methods::MethodKind, observe::Received, request_room::Room,
-};
+use super::{methods::MethodKind, refusal::try_again_later, request_room::Room, tally::Received};
 
 /// The head of a length-prefixed message: a flag and the length, big-endian.
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
@@ -37,7 +35,7 @@ pub(super) fn guard(
     limit_bytes: usize,
     quota: Option<&Quota>,
 ) -> Request<Body> {
-    let kind = request.extensions().get::<MethodKind>();
+    let kind = MethodKind::of(request.extensions());
     let single = kind.is_some_and(|kind| !kind.client_streaming);
     let walk = EnvelopeWalk::new(limit_bytes, single);
     let received = request.extensions().get().cloned();
@@ -76,8 +74,9 @@ impl GuardedBody {
 impl Drop for GuardedBody {
     fn drop(&mut self) {
         // The handler has the message now.
-        if let (Some(room), Some(received)) = (self.room.take(), &self.received) {
-            received.keep(room);
+        let holding = self.room.take().and_then(Room::into_message);
+        if let (Some(holding), Some(received)) = (holding, &self.received) {
+            received.keep(holding);
         }
     }
 }

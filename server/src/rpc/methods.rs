@@ -4,12 +4,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::Request;
+use http::{Extensions, Request};
 use prost::{DecodeError, Message as _};
 
 use super::descriptors::{FileDescriptor, FileDescriptorSet};
 
-/// The kind of a method; found in the request's extensions, unless nobody described the method.
+/// The kind of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodKind {
     /// Whether the client sends any number of messages, rather than one.
@@ -19,15 +19,38 @@ pub struct MethodKind {
 }
 
 impl MethodKind {
+    /// That of the method that a request with these extensions calls; None if no descriptor describes it.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().map(Method::kind)
+    }
+
     /// One message each way.
     pub const fn is_unary(self) -> bool {
         !self.client_streaming && !self.server_streaming
     }
 }
 
+/// A method that a descriptor describes; in the extensions of the requests that call it.
+#[derive(Clone, Debug)]
+pub(super) struct Method {
+    path: Arc<str>,
+    kind: MethodKind,
+}
+
+impl Method {
+    /// Such as `/api.Api/getAll`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) const fn kind(&self) -> MethodKind {
+        self.kind
+    }
+}
+
 /// The kinds of methods, by path: `/api.Api/getAll`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Methods(HashMap<String, MethodKind>);
+pub struct Methods(HashMap<Arc<str>, MethodKind>);
 
 impl Methods {
     /// The methods that encoded `google.protobuf.FileDescriptorSet`s describe.
@@ -45,7 +68,7 @@ impl Methods {
 
     /// Knows one more.
     pub(crate) fn insert(&mut self, path: String, kind: MethodKind) {
-        self.0.insert(path, kind);
+        self.0.insert(path.into(), kind);
     }
 
     /// What kind the method at this path is.
@@ -55,7 +78,7 @@ impl Methods {
 
     /// Each method's path and kind.
     pub fn iter(&self) -> impl Iterator<Item = (&str, MethodKind)> {
-        self.0.iter().map(|(path, kind)| (path.as_str(), *kind))
+        self.0.iter().map(|(path, kind)| (&**path, *kind))
     }
 
     /// How many there are.
@@ -66,7 +89,7 @@ impl Methods {
 
 impl<'a> FromIterator<(&'a str, MethodKind)> for Methods {
     fn from_iter<T: IntoIterator<Item = (&'a str, MethodKind)>>(methods: T) -> Self {
-        Self(methods.into_iter().map(|(path, kind)| (path.to_owned(), kind)).collect())
+        Self(methods.into_iter().map(|(path, kind)| (path.into(), kind)).collect())
     }
 }
 
@@ -111,11 +134,11 @@ impl From<Methods> for KnownMethods {
     }
 }
 
-/// Puts the [`MethodKind`] into a request's extensions.
+/// Puts the [`Method`] into a request's extensions, if it is known.
 pub(super) fn look_up<B>(mut request: Request<B>, methods: &KnownMethods) -> Request<B> {
-    let kind = methods.0.load().get(request.uri().path());
-    if let Some(kind) = kind {
-        request.extensions_mut().insert(kind);
+    let known = methods.0.load();
+    if let Some((path, kind)) = known.0.get_key_value(request.uri().path()) {
+        request.extensions_mut().insert(Method { path: Arc::clone(path), kind: *kind });
     }
     request
 }

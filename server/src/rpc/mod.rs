@@ -8,7 +8,7 @@
 //! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
-//! | [`observe`] | each call is counted and logged once, with the status it really ended with |
+//! | [`observe`] | an [observer] is told of each call once, with the status it really ended with |
 //! | [`check`](check()) of [`access`](crate::access) | a page of another origin may not call; on loopback, only calls for a name that is ours |
 //! | [`admission`] | how many calls may be open |
 //! | [`answer`] | the size of answered messages and metadata; no status behind half a message |
@@ -29,7 +29,6 @@ pub(crate) mod answer_room;
 mod arrival;
 pub(crate) mod base64_body;
 mod batch;
-mod call_log;
 mod check;
 pub mod deadline;
 pub(crate) mod descriptors;
@@ -38,26 +37,23 @@ pub mod ending;
 pub mod envelope;
 pub mod methods;
 pub mod normalize;
-pub mod observe;
+mod observe;
+pub mod observer;
 pub mod raw_body;
+pub(crate) mod refusal;
 mod request_room;
-pub(crate) mod trace_parent;
+pub mod tally;
+pub mod trace_parent;
 pub mod trailers;
 
 #[cfg(test)]
 mod interleavings;
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body::Frame;
+use http::{HeaderName, HeaderValue, Request, Response};
 use runnel_limits::{Limit, quota::Quota};
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -65,10 +61,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use self::{
     check::check,
     normalize::{Formats, Refusal},
-    observe::RefusedBy,
+    observer::Observer,
+    refusal::{RefusedBy, refusal_by},
     trace_parent::TraceTrust,
 };
-use crate::{access::Access, metrics::CallMetrics};
+use crate::access::Access;
 
 /// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
@@ -103,13 +100,13 @@ pub struct Limits {
 /// The service behind all layers, for every RPC.
 pub type Rpc = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
-/// Puts the layers around `service`, which answers plain gRPC; its calls are counted in `metrics`.
-pub(crate) fn layers<S>(
+/// Puts the layers around `service`, which answers plain gRPC; `observer` is told of its calls.
+pub(crate) fn layers<S, O>(
     service: S,
     methods: methods::KnownMethods,
     limits: &Limits,
     drain: drain::Drain,
-    metrics: CallMetrics,
+    observer: O,
     access: &Access,
     trace_trust: TraceTrust,
 ) -> Rpc
@@ -120,6 +117,7 @@ where
         + Sync
         + 'static,
     S::Future: Send + 'static,
+    O: Observer,
 {
     let &Limits { message_bytes, request_timeout, .. } = limits;
     // What is forwarded goes on as it comes.
@@ -151,7 +149,7 @@ where
         .map_request(base64_body::decode)
         .map_request(move |request| methods::look_up(request, &methods))
         .layer(GrpcWebLayer::new())
-        .layer(observe::ObserveLayer::new(metrics, trace_trust))
+        .layer(observe::ObserveLayer::new(observer, trace_trust))
         .layer(check(move |request: &mut Request<Body>| {
             let (rule, status) = access.refusal(request)?;
             Some(refusal_by(RefusedBy(rule), &status))
@@ -173,26 +171,4 @@ where
         .map_request(move |request| envelope::guard(request, message_bytes, gathered.as_ref()))
         .service(service);
     BoxCloneSyncService::new(service)
-}
-
-/// An answer that is only a status, and is there at once.
-pub(crate) type Refused<E> = Ready<Result<Response<Body>, E>>;
-
-/// A status as the last frame of an answer.
-pub(crate) fn trailers_of(status: &Status) -> Result<Frame<Bytes>, Status> {
-    let mut trailers = HeaderMap::new();
-    status.add_header(&mut trailers)?;
-    Ok(Frame::trailers(trailers))
-}
-
-/// Ends a call before it reaches its service.
-pub(crate) fn refuse<E>(status: &Status) -> Refused<E> {
-    ready(Ok(status.clone().into_http()))
-}
-
-/// The answer to a call that is over a bound; the bound goes along, so that the refusal is counted.
-fn refusal_by(bound: RefusedBy, status: &Status) -> Response<Body> {
-    let mut response = status.clone().into_http();
-    response.extensions_mut().insert(bound);
-    response
 }

@@ -15,7 +15,7 @@ use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{answer::Given, methods::MethodKind};
+use super::{methods::MethodKind, tally::SentMessages};
 
 /// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`.
 pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static {
@@ -28,13 +28,13 @@ pub trait Messages: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin
 pub struct RawBody {
     // Extensions must be cloneable; the first to take the body has it.
     body: Arc<Mutex<Option<Body>>>,
-    given: Given,
+    given: SentMessages,
 }
 
 impl RawBody {
     /// Sends `messages`.
     pub fn new(messages: impl Messages) -> Self {
-        let given = Given::default();
+        let given = SentMessages::default();
         let body = Body::new(CountedBody { messages, given: given.clone() });
         Self { body: Arc::new(Mutex::new(Some(body))), given }
     }
@@ -42,7 +42,7 @@ impl RawBody {
 
 /// Tells a method that answers with a stream what carries it; tonic does not.
 pub(super) fn tell_version(mut request: Request<Body>) -> Request<Body> {
-    let kind = request.extensions().get::<MethodKind>();
+    let kind = MethodKind::of(request.extensions());
     if kind.is_some_and(|kind| kind.server_streaming) {
         let version = request.version();
         request.extensions_mut().insert(version);
@@ -68,7 +68,7 @@ pub(super) fn send(mut response: Response<Body>) -> Response<Body> {
 
 struct CountedBody<M> {
     messages: M,
-    given: Given,
+    given: SentMessages,
 }
 
 impl<M: Messages> http_body::Body for CountedBody<M> {

@@ -52,11 +52,11 @@ impl TraceTrust {
 
 /// A valid `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TraceParent(HeaderValue);
+pub struct TraceParent(HeaderValue);
 
 impl TraceParent {
     /// None if there is none, several, or one that is malformed: the standard then wants it ignored.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return None;
@@ -71,7 +71,7 @@ impl TraceParent {
     }
 
     /// From numbers that are not zero.
-    pub(crate) fn new(trace: u128, parent: u64, flags: u8) -> Self {
+    pub fn new(trace: u128, parent: u64, flags: u8) -> Self {
         let text = format!("00-{trace:032x}-{parent:016x}-{flags:02x}");
         // Digits and dashes are a header value.
         let mut value =
@@ -82,19 +82,17 @@ impl TraceParent {
     }
 
     /// The 32 hexadecimal digits that all calls of the trace share.
-    pub(crate) fn trace_id(&self) -> &str {
+    pub fn trace_id(&self) -> &str {
         self.digits(3..35)
     }
 
     /// The 16 hexadecimal digits of the span that made the call.
-    #[cfg(feature = "otel")]
-    pub(crate) fn parent_id(&self) -> &str {
+    pub fn parent_id(&self) -> &str {
         self.digits(36..52)
     }
 
     /// Two hexadecimal digits; the lowest bit says that the trace is recorded.
-    #[cfg(feature = "otel")]
-    pub(crate) fn flags(&self) -> &str {
+    pub fn flags(&self) -> &str {
         self.digits(53..55)
     }
 
