@@ -17,14 +17,14 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use runnel_rpc::access::Hosts;
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tower::ServiceExt;
 
 use crate::{
     ServeError,
-    access::Hosts,
-    config::ServeConfig,
+    config::{SETTING_NAMES, ServeConfig},
     metrics::{self, ConnectionMetrics, Metrics},
     net,
     readiness::Readiness,
@@ -38,7 +38,7 @@ pub(crate) async fn serve(
     metrics: Metrics,
 ) -> Result<(), ServeError> {
     // No page may read it either, whatever its name resolves to.
-    let hosts = Hosts::new(listener.local_addr()?, &[]);
+    let hosts = Hosts::new(listener.local_addr()?, &[]).with_names(SETTING_NAMES);
     let app = router(readiness, metrics, hosts);
     let app = app
         .map_request(|request: Request<Body>| request.map(axum::body::Body::new))

@@ -10,13 +10,13 @@ use runnel_limits::{
     quota::{FREE_BYTES, Quota},
 };
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
+use runnel_rpc::{RawBody, Reserved, try_again_later};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    rpc::{answer_room::Reserved, raw_body::RawBody, refusal::try_again_later},
 };
 
 /// Answers the three RPCs ourselves: each answer is made from its request.
@@ -150,7 +150,7 @@ mod tests {
     use runnel_protos::api::api_server::Api as _;
 
     use super::*;
-    use crate::rpc::MESSAGE_LIMIT_BYTES;
+    use runnel_rpc::MESSAGE_LIMIT_BYTES;
 
     const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES, quota: None };
 

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use runnel_rpc::{
+    TraceParent,
+    observer::{CallEnd, CallHead, ObservedCall, Observer},
+};
 use runnel_wire::code_name;
 
-use crate::{
-    rpc::{
-        observer::{CallEnd, CallHead, ObservedCall, Observer},
-        trace_parent::TraceParent,
-    },
-    telemetry,
-};
+use crate::telemetry;
 
 /// Writes the lines of calls.
 #[derive(Clone, Copy, Debug)]

@@ -6,10 +6,8 @@
 //! |---|---|
 //! | [`config`] | what a server can be told |
 //! | `net` | accepts connections, bounds what each may cost, drains |
-//! | [`access`] | which pages may call, in browsers |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
-//! | [`services`] | which gRPC services are served |
-//! | [`rpc`] | the layers around every RPC, one a file |
+//! | [`runnel_rpc`], a crate of its own | which pages may call, the layers around every RPC, the services |
 //! | [`backend`] | or: every call, forwarded to a gRPC backend |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
@@ -20,7 +18,6 @@
 //! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
-pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
@@ -39,9 +36,7 @@ pub mod net;
 pub mod prefix;
 pub mod readiness;
 mod router;
-pub mod rpc;
 mod seldom;
-pub mod services;
 pub mod signal;
 pub mod telemetry;
 #[cfg(feature = "otel")]
@@ -57,14 +52,13 @@ use std::{
 use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_protos::api::api_server::ApiServer;
+use runnel_rpc::{DescriptorError, Drain, Layers, Services, access::Access, methods::KnownMethods};
 use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
-use tonic_health::ServingStatus;
 use tower::Service;
 
 use crate::{
-    access::Access,
     api::Api,
     backend::{Backend, BackendError},
     call_log::CallLog,
@@ -72,8 +66,6 @@ use crate::{
     metrics::{CallMetrics, Metrics},
     readiness::Readiness,
     router::Router,
-    rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
-    services::{DescriptorError, Services},
     ui::Ui,
 };
 
@@ -126,24 +118,23 @@ pub async fn serve(
         let (metrics, readiness) = (Metrics::new()?, Readiness::default());
         let methods = KnownMethods::default();
         let reload_interval = config.tls.tls_reload_interval;
-        let quota = Quota::new(config.held_limit());
+        let quota = config.limits().quota();
         let proxies = TrustedProxies::new(&config.access.trusted_proxies);
         let service = Backend::start(
             &config.backend,
             reload_interval,
             readiness.clone(),
             methods.clone(),
-            proxies.clone(),
+            proxies,
             quota.clone(),
         )
         .await?;
         metrics.registry().register(Box::new(service.metrics()?))?;
-        let trace_trust = TraceTrust::Proxies(proxies);
-        let answering = Answering { service, names: None, methods, trace_trust };
+        let answering = Answering { service, names: None, methods, forwards: true };
         let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let quota = Quota::new(config.held_limit());
+    let quota = config.limits().quota();
     let answer_limit_bytes = config.answer_limit_bytes;
     let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
         .accept_compressed(CompressionEncoding::Gzip)
@@ -167,7 +158,7 @@ pub async fn serve_services(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let quota = Quota::new(config.held_limit());
+    let quota = config.limits().quota();
     serve_within(quota, listeners.into(), services, config, shutdown).await
 }
 
@@ -179,24 +170,12 @@ async fn serve_within(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    // The empty name is the server as a whole.
-    let watched: Vec<_> = services.names().into_iter().chain([""]).collect();
-    for name in &watched {
-        health.set_service_status(*name, ServingStatus::Serving).await;
-    }
-    let services = services
-        .add_service(health_service)
-        .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_reflection()?;
+    let (services, health) = services.with_health().await;
+    let services = services.with_reflection()?;
     let (names, methods) = (Some(services.names()), services.methods()?.into());
-    let (service, trace_trust) = (services.into_dispatch(), TraceTrust::Everyone);
-    let answering = Answering { service, names, methods, trace_trust };
-    let draining = async {
-        for name in &watched {
-            health.set_service_status(*name, ServingStatus::NotServing).await;
-        }
-    };
+    let answering =
+        Answering { service: services.into_dispatch(), names, methods, forwards: false };
+    let draining = health.set_not_serving();
     let watched = (Metrics::new()?, Readiness::default());
     run(listeners, answering, &config, quota, watched, shutdown, draining).await
 }
@@ -206,13 +185,14 @@ struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
     methods: KnownMethods,
-    trace_trust: TraceTrust,
+    /// Whether it passes calls on to a backend.
+    forwards: bool,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
 async fn run<S>(
     listeners: Listeners,
-    Answering { service, names, methods, trace_trust }: Answering<S>,
+    Answering { service, names, methods, forwards }: Answering<S>,
     config: &ServeConfig,
     quota: Quota,
     (metrics, readiness): (Metrics, Readiness),
@@ -233,13 +213,19 @@ where
     #[cfg(feature = "otel")]
     let observer = (observer, traces::CallTraces);
     let Listeners { public, admin } = listeners;
-    let proxies = TrustedProxies::new(&config.access.trusted_proxies);
-    let access = Access::new(&config.access, proxies, public.local_addr()?);
+    let access = Access::new(&config.access.settings(), public.local_addr()?);
+    let hosts = access.hosts().clone();
     metrics.count_quota(quota.clone())?;
-    let limits = config.limits(quota);
-    let rpc = rpc::layers(service, methods, &limits, drain.clone(), observer, &access, trace_trust);
+    let layers = Layers::new()
+        .limits(config.limits())
+        .quota(quota)
+        .access(access)
+        .drain(drain.clone())
+        .observer(observer);
+    let layers = if forwards { layers.forwarding() } else { layers };
+    let calls = layers.around_service(service, methods);
     let prefix = config.page.page_prefix.clone();
-    let app = Router::new(names.as_deref(), rpc, access.hosts, ui, prefix);
+    let app = Router::new(names.as_deref(), calls, hosts, ui, prefix);
 
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {

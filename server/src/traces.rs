@@ -1,6 +1,6 @@
 //! A span for each call, exported to an OpenTelemetry collector: the cargo feature `otel`.
 //!
-//! It belongs to the trace that the call belongs to (see `rpc::trace_parent`), or begins one; a backend
+//! It belongs to the trace that the call belongs to (see [`TraceParent`]), or begins one; a backend
 //! that the call is forwarded to is told of the span as its parent. Names and attributes are those of the semantic
 //! conventions: <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>.
 
@@ -18,16 +18,14 @@ use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider, Span},
 };
+use runnel_rpc::{
+    TraceParent,
+    observer::{CallEnd, CallHead, ObservedCall, Observer},
+};
 use runnel_wire::code_name;
 use tonic::Code;
 
-use crate::{
-    config::TracesConfig,
-    rpc::{
-        observer::{CallEnd, CallHead, ObservedCall, Observer},
-        trace_parent::TraceParent,
-    },
-};
+use crate::config::TracesConfig;
 
 /// How long the spans of the last calls may take to reach the collector when the server ends.
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use runnel_rpc::{CONTENT_TYPE_PREFIX, normalize::Format, refusal::trailers_of};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{credit::Credit, fault::Fault, headers, peer::Lease, windows::CountedRequest};
-use crate::rpc::{CONTENT_TYPE_PREFIX, normalize::Format, refusal::trailers_of};
 
 /// What tells nothing of a call's content.
 const SAME_FOR_ALL: [&str; 4] =

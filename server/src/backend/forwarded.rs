@@ -1,5 +1,5 @@
 //! Where a call came from, as a backend is told: `x-forwarded-*`, `forwarded` (RFC 7239), `via` (RFC
-//! 9110, section 7.6.3). Which trace it belongs to, [`crate::rpc::trace_parent`] has said already.
+//! 9110, section 7.6.3). Which trace it belongs to, the layers of [`runnel_rpc`] have said already.
 //!
 //! What a client says of these itself is believed, and added to, only if it is a proxy that the
 //! operator trusts; from anyone else it is removed.

@@ -67,6 +67,7 @@ use runnel_limits::{
     concurrency::ConcurrencyLimit,
     quota::Quota,
 };
+use runnel_rpc::methods::KnownMethods;
 use runnel_tls::TlsError;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
@@ -77,7 +78,7 @@ use self::{
     call::Failure, connection::Window, forwarded::Client, headers::Head, metrics::PoolCollector,
     pool::Pool, request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
 };
-use crate::{config::BackendConfig, readiness::Readiness, rpc::methods::KnownMethods};
+use crate::{config::BackendConfig, readiness::Readiness};
 
 /// Why calls cannot be forwarded as configured.
 #[derive(Debug, thiserror::Error)]

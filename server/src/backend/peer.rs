@@ -16,6 +16,7 @@ use runnel_limits::{
     Limit,
     concurrency::{ConcurrencyLimit, Permit},
 };
+use runnel_rpc::methods::Methods;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
@@ -29,7 +30,6 @@ use super::{
     metrics::Counts,
     target::Target,
 };
-use crate::rpc::methods::Methods;
 
 /// What a request is called that fills its part of a window and is not read.
 const UNREAD: &str = "requests that the backend does not read";

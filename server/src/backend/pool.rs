@@ -16,6 +16,7 @@ use futures_util::{
     future::{join, join_all},
 };
 use runnel_limits::concurrency::ConcurrencyLimit;
+use runnel_rpc::methods::KnownMethods;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -31,7 +32,7 @@ use super::{
     reflection,
     target::Target,
 };
-use crate::{readiness::Readiness, rpc::methods::KnownMethods};
+use crate::readiness::Readiness;
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);

@@ -47,7 +47,7 @@ mod tests {
     use http::{Request, header};
     use http_body_util::{BodyExt as _, Full};
     use prometheus::{Registry, TextEncoder};
-    use runnel_limits::quota::Quota;
+    use runnel_rpc::methods::KnownMethods;
     use tokio::{net::TcpListener, time::timeout};
     use tonic::{Code, Status, body::Body};
     use tower::Service as _;
@@ -57,7 +57,6 @@ mod tests {
         backend::Backend,
         config::{BackendConfig, ServeConfig},
         readiness::Readiness,
-        rpc::methods::KnownMethods,
     };
 
     /// What a name resolves to, and how often it was looked up.
@@ -112,7 +111,7 @@ mod tests {
         let resolver = Resolver::of(move || record.look_up());
         let day = Duration::from_hours(24);
         let (readiness, methods) = (Readiness::default(), KnownMethods::default());
-        let quota = Quota::new(ServeConfig::default().held_limit());
+        let quota = ServeConfig::default().limits().quota();
         Backend::start_with(&config, resolver, day, readiness, methods, quota).await.unwrap()
     }
 

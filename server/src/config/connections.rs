@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use runnel_limits::Limit;
+use runnel_rpc::Limits;
 
 use super::numbers;
 
 /// The largest head of a request, in bytes: more than browsers and proxies send in cookies and tokens.
 const HEADER_LIMIT_BYTES: usize = 32 * 1024;
-
-/// Five times what a search at each key needs, ten a second, for each who shares an address with others;
-/// and less than the thousand that make Go's server close a connection.
-const MAX_CANCELS_PER_ADDRESS: u32 = 500;
 
 /// The bounds of connections on the public port.
 #[derive(Args, Clone, Debug)]
@@ -42,7 +39,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_MAX_CANCELS_PER_ADDRESS",
         value_name = "CALLS",
-        default_value_t = MAX_CANCELS_PER_ADDRESS
+        default_value_t = Limits::default().cancels_per_address
     )]
     pub max_cancels_per_address: u32,
 
@@ -154,14 +151,15 @@ fn size(text: &str) -> Result<usize, String> {
 
 impl Default for ConnectionsConfig {
     fn default() -> Self {
+        let calls = Limits::default();
         Self {
             max_connections: 10_000,
             max_connections_per_address: 1024,
-            max_cancels_per_address: MAX_CANCELS_PER_ADDRESS,
+            max_cancels_per_address: calls.cancels_per_address,
             handshake_timeout: Duration::from_secs(10),
             header_limit_bytes: HEADER_LIMIT_BYTES,
             header_timeout: Duration::from_mins(1),
-            request_timeout: Duration::from_mins(1),
+            request_timeout: calls.request_timeout.unwrap_or_default(),
             answer_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
             max_connection_age: Duration::from_hours(1),

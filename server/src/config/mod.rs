@@ -18,11 +18,9 @@ use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
 };
-use runnel_limits::{
-    Limit,
-    quota::{self, Quota},
-};
+use runnel_rpc::{Limits, ResponseLimits};
 
+pub(crate) use self::access::SETTING_NAMES;
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
 pub use self::{
@@ -32,10 +30,6 @@ pub use self::{
     connections::ConnectionsConfig,
     page::{PageChoice, PageConfig},
     tls::TlsConfig,
-};
-use crate::rpc::{
-    Limits, MESSAGE_LIMIT_BYTES,
-    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -96,7 +90,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MESSAGE_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = Limits::default().message_bytes,
         value_parser = numbers::size
     )]
     pub message_limit_bytes: usize,
@@ -106,7 +100,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = MESSAGE_LIMIT_BYTES,
+        default_value_t = ResponseLimits::default().message_bytes,
         value_parser = numbers::size
     )]
     pub answer_limit_bytes: usize,
@@ -116,7 +110,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = METADATA_LIMIT_BYTES,
+        default_value_t = ResponseLimits::default().metadata_bytes,
         value_parser = numbers::size
     )]
     pub answer_metadata_limit_bytes: usize,
@@ -133,7 +127,7 @@ pub struct ServeConfig {
     pub unary_deadline: Option<Duration>,
 
     /// Unary calls open at once, in all; 0 for no limit.
-    #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
+    #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = Limits::default().unary.total)]
     pub max_calls: usize,
 
     /// Unary calls open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
@@ -141,12 +135,12 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
         value_name = "CALLS",
-        default_value_t = 1024
+        default_value_t = Limits::default().unary.per_address
     )]
     pub max_calls_per_address: usize,
 
     /// Streams open at once, in all; 0 for no limit.
-    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = Limits::default().streams.total)]
     pub max_streams: usize,
 
     /// Streams open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
@@ -154,7 +148,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
         value_name = "STREAMS",
-        default_value_t = 1024
+        default_value_t = Limits::default().streams.per_address
     )]
     pub max_streams_per_address: usize,
 
@@ -213,9 +207,6 @@ struct HealthcheckConfig {
     tls: TlsConfig,
 }
 
-/// How long a unary call may take that is answered here.
-const UNARY_DEADLINE: Duration = Duration::from_mins(1);
-
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// What holds for every option.
@@ -268,47 +259,43 @@ impl Cli {
 
 impl ServeConfig {
     /// What a call may cost.
-    pub(crate) fn limits(&self, held: Quota) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
+        let defaults = Limits::default();
         let forwards = !self.backend.urls().is_empty();
         // How long a call takes that we do not answer is for others to say.
-        let unasked = (!forwards).then_some(UNARY_DEADLINE);
+        let unasked = defaults.unary_deadline.filter(|_| !forwards);
         Limits {
             message_bytes: self.message_limit_bytes,
-            answer: AnswerLimits {
+            response: ResponseLimits {
                 message_bytes: self.answer_limit_bytes,
                 metadata_bytes: self.answer_metadata_limit_bytes,
             },
             unary_deadline: self.unary_deadline.or(unasked).filter(|cap| !cap.is_zero()),
             request_timeout: numbers::unless_zero(self.connections.request_timeout),
-            forwards,
             unary: numbers::limit(self.max_calls, self.max_calls_per_address),
             streams: numbers::limit(self.max_streams, self.max_streams_per_address),
             cancels_per_address: self.connections.max_cancels_per_address,
-            held,
+            held_bytes: self.max_held_bytes,
+            held_bytes_per_address: self.max_held_bytes_per_address,
         }
-    }
-
-    /// How many bytes of messages may be held.
-    pub(crate) fn held_limit(&self) -> Limit {
-        let largest = self.message_limit_bytes.max(self.answer_limit_bytes);
-        quota::limit(self.max_held_bytes, self.max_held_bytes_per_address, largest)
     }
 }
 
 impl Default for ServeConfig {
     /// What `runnel` without arguments or environment uses.
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             drain_deadline: Duration::from_secs(10),
-            message_limit_bytes: MESSAGE_LIMIT_BYTES,
-            answer_limit_bytes: MESSAGE_LIMIT_BYTES,
-            answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
+            message_limit_bytes: limits.message_bytes,
+            answer_limit_bytes: limits.response.message_bytes,
+            answer_metadata_limit_bytes: limits.response.metadata_bytes,
             unary_deadline: None,
-            max_calls: 4096,
-            max_calls_per_address: 1024,
-            max_streams: 4096,
-            max_streams_per_address: 1024,
+            max_calls: limits.unary.total,
+            max_calls_per_address: limits.unary.per_address,
+            max_streams: limits.streams.total,
+            max_streams_per_address: limits.streams.per_address,
             max_held_bytes: None,
             max_held_bytes_per_address: None,
             log_format: LogFormat::Text,

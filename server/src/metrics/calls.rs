@@ -12,14 +12,13 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
-use runnel_wire::code_name;
-use tonic::Code;
-
-use crate::rpc::{
+use runnel_rpc::{
+    Protocol,
     methods::{MethodKind, Methods},
-    normalize::Protocol,
     observer::{CallEnd, CallHead, ObservedCall, Observer},
 };
+use runnel_wire::code_name;
+use tonic::Code;
 
 /// The labels of a method.
 const METHOD: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];

@@ -8,7 +8,7 @@ use http::{
 };
 use tonic::{Status, body::Body};
 
-use crate::rpc::CONTENT_TYPE_PREFIX;
+use runnel_rpc::CONTENT_TYPE_PREFIX;
 
 /// What each header counts beside its own bytes: RFC 9113 section 6.5.2.
 const BYTES_PER_HEADER: usize = 32;

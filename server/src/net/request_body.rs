@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::timeout};
 
-use crate::rpc::MESSAGE_LIMIT_BYTES;
+use runnel_rpc::MESSAGE_LIMIT_BYTES;
 
 /// Twice the largest message: a client of good will that sent one message has then sent it all.
 const UNREAD_LIMIT_BYTES: usize = 2 * MESSAGE_LIMIT_BYTES;

@@ -10,13 +10,11 @@ use futures_util::future::{Either, FutureExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use runnel_limits::client::Encrypted;
 use runnel_page::{FolderError, Needs, Page};
+use runnel_rpc::access::{authority, is_public_name};
 use rust_embed::RustEmbed;
 use tonic::body::Body;
 
-use crate::{
-    access::{authority, hosts::is_public_name},
-    config::{PageChoice, PageConfig},
-};
+use crate::config::{PageChoice, PageConfig};
 
 #[derive(RustEmbed)]
 #[folder = "../dist"]

@@ -3,13 +3,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use futures_util::future::{BoxFuture, Shared};
+use runnel_rpc::methods::Methods;
 
-use crate::{
-    backend::{
-        connection::{Connection, Window},
-        fault::Fault,
-    },
-    rpc::methods::Methods,
+use crate::backend::{
+    connection::{Connection, Window},
+    fault::Fault,
 };
 
 /// Connections to one address that calls may take. Most servers allow 100 streams or more on each (RFC 9113
