@@ -28,6 +28,7 @@ COPY crates/client/Cargo.toml crates/client/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/page/Cargo.toml crates/page/
 COPY crates/rpc/Cargo.toml crates/rpc/
+COPY crates/serve/Cargo.toml crates/serve/
 COPY crates/tls/Cargo.toml crates/tls/
 COPY crates/wire/Cargo.toml crates/wire/
 COPY tests/Cargo.toml tests/
@@ -51,13 +52,13 @@ FROM scratch
 LABEL org.opencontainers.image.title="Runnel" \
       org.opencontainers.image.description="One server, one port: the page, gRPC-Web and gRPC" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
-# Whom to trust: for backends over TLS.
+# The certificates to trust, for backends over TLS.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /image/runnel /runnel
-# Nobody: no root, no name needed, and the same number wherever it runs.
+# An unprivileged user, by number, because the image has no names of users.
 USER 65532:65532
-# The loopback addresses that are the default elsewhere would be nobody's but the container's own.
-# The admin port is for whoever shares the container's network; publish 8080 only.
+# The default elsewhere is loopback, which only the container itself could reach.
+# The admin port is only for the container's own network; publish 8080 only.
 ENV RUNNEL_LISTEN=[::]:8080 RUNNEL_ADMIN_LISTEN=[::]:9090
 EXPOSE 8080 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/runnel", "healthcheck"]

@@ -6,7 +6,7 @@
   var RELOADED = "runnel-reloaded";
   var over = false;
 
-  // Where nothing can be kept in mind, nothing is reloaded: it could go on for ever.
+  // Without a session storage the page is not reloaded, because that could go on for ever.
   function firstTime() {
     try {
       if (sessionStorage.getItem(RELOADED)) {

@@ -18,15 +18,13 @@ use axum::{
     routing::get,
 };
 use runnel_rpc::access::Hosts;
+use runnel_serve::Server;
 use tokio::net::TcpListener;
-use tonic::body::Body;
-use tower::ServiceExt;
 
 use crate::{
     ServeError,
-    config::{SETTING_NAMES, ServeConfig},
-    metrics::{self, ConnectionMetrics, Metrics},
-    net,
+    config::SETTING_NAMES,
+    metrics::{self, Metrics},
     readiness::Readiness,
 };
 
@@ -40,11 +38,7 @@ pub(crate) async fn serve(
     // No page may read it either, whatever its name resolves to.
     let hosts = Hosts::new(listener.local_addr()?, &[]).with_names(SETTING_NAMES);
     let app = router(readiness, metrics, hosts);
-    let app = app
-        .map_request(|request: Request<Body>| request.map(axum::body::Body::new))
-        .map_response(|response: Response| response.map(Body::new));
-    let (config, uncounted) = (ServeConfig::default(), ConnectionMetrics::uncounted()?);
-    net::serve(listener, app, &config, None, &uncounted, future::pending(), || ()).await?;
+    Server::new(app).serve(listener, future::pending()).await;
     Ok(())
 }
 

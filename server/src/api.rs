@@ -11,6 +11,7 @@ use runnel_limits::{
 };
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
 use runnel_rpc::{RawBody, Reserved, try_again_later};
+use runnel_wire::varint_bytes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -138,21 +139,16 @@ fn field_bytes(payload_bytes: u64) -> u64 {
     1 + u64::from(varint_bytes(payload_bytes)) + payload_bytes
 }
 
-/// How many bytes a number takes as a protobuf varint: seven bits each.
-fn varint_bytes(number: u64) -> u32 {
-    number.max(1).ilog2() / 7 + 1
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use prost::Message as _;
     use runnel_protos::api::api_server::Api as _;
+    use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
     use super::*;
-    use runnel_rpc::MESSAGE_LIMIT_BYTES;
 
-    const API: Api = Api { answer_limit_bytes: MESSAGE_LIMIT_BYTES, quota: None };
+    const API: Api = Api { answer_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES, quota: None };
 
     fn range(length: i32, after: i32) -> ItemRange {
         ItemRange::new(length, after).unwrap()
@@ -187,12 +183,13 @@ mod tests {
 
     #[tokio::test]
     async fn get_all_answers_up_to_the_message_limit_and_not_past_it() {
-        let passes = |length: &i32| items_bytes(&range(*length, 0)) > MESSAGE_LIMIT_BYTES as u64;
+        let passes =
+            |length: &i32| items_bytes(&range(*length, 0)) > DEFAULT_MESSAGE_LIMIT_BYTES as u64;
         let too_many = (1..i32::MAX).find(passes).unwrap();
         let get_all = |length| API.get_all(Request::new(ApiRequest { length, after: 0 }));
 
         let fits = get_all(too_many - 1).await.unwrap().into_inner();
-        assert!(fits.encoded_len() <= MESSAGE_LIMIT_BYTES);
+        assert!(fits.encoded_len() <= DEFAULT_MESSAGE_LIMIT_BYTES);
 
         let refused = get_all(too_many).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
@@ -203,9 +200,9 @@ mod tests {
     async fn a_greeting_that_no_client_could_receive_is_refused() {
         let hello = |bytes| API.say_hello(Request::new(HelloRequest { name: "x".repeat(bytes) }));
         // Tag, a length of four bytes, "Hello " and "!": 12 bytes beside the name.
-        let fits = hello(MESSAGE_LIMIT_BYTES - 12).await.unwrap().into_inner();
-        assert_eq!(fits.encoded_len(), MESSAGE_LIMIT_BYTES);
-        let refused = hello(MESSAGE_LIMIT_BYTES - 11).await.unwrap_err();
+        let fits = hello(DEFAULT_MESSAGE_LIMIT_BYTES - 12).await.unwrap().into_inner();
+        assert_eq!(fits.encoded_len(), DEFAULT_MESSAGE_LIMIT_BYTES);
+        let refused = hello(DEFAULT_MESSAGE_LIMIT_BYTES - 11).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
     }
 

@@ -6,9 +6,7 @@ use runnel_rpc::{
     TraceParent,
     observer::{CallEnd, CallHead, ObservedCall, Observer},
 };
-use runnel_wire::code_name;
-
-use crate::telemetry;
+use runnel_wire::{code_name, shortened_path};
 
 /// Writes the lines of calls.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +29,7 @@ impl ObservedCall for Line {
         tracing::info!(
             // What operators filter by.
             target: "runnel::rpc::call_log",
-            method = telemetry::shortened(call.path()),
+            method = shortened_path(call.path()),
             protocol = call.protocol().as_str(),
             code = code_name(end.code),
             duration_ms = milliseconds(end.duration),

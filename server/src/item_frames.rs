@@ -16,6 +16,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Version};
 use http_body::Frame;
 use runnel_rpc::Messages;
+use runnel_wire::varint_bytes;
 use tonic::Status;
 
 use crate::items::ItemRange;
@@ -34,7 +35,7 @@ const HTTP2_CHUNK_BYTES: usize = 16 * 1024;
 /// pages, and out of such the kernel copies half as fast.
 const MARGIN_BYTES: usize = 64;
 
-/// The most chunks that are kept in mind: as many as a connection holds at once, and one.
+/// The most chunks that are kept for reuse: as many as a connection holds at once, and one more.
 const MAX_HELD: usize = 6;
 
 /// The width of every copy, in bytes. The longest frame has 28: prefix, id and "name 2147483647".
@@ -227,7 +228,7 @@ impl ItemFrame {
 
     /// Writes the frame of the current id anew.
     fn lay_out(&mut self) {
-        let varint_bytes = varint_bytes(self.id);
+        let varint_bytes = varint_bytes(self.id) as usize;
         let digits = self.id.max(1).ilog10() + 1;
         self.layout_ends = 10_u64.pow(digits).min(1 << (7 * varint_bytes));
 
@@ -266,10 +267,6 @@ impl ItemFrame {
 fn one_byte(length: usize) -> u8 {
     // The bound proves that the conversion does not fail.
     u8::try_from(length).unwrap_or(u8::MAX)
-}
-
-fn varint_bytes(number: u64) -> usize {
-    (number.max(1).ilog2() / 7 + 1) as usize
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Runnel's server: on one port the page, gRPC-Web and gRPC.
 //!
-//! The map, in the order a request travels:
+//! The map, in the order a request travels; [`runnel_serve`] accepts it:
 //!
 //! | room | what it does |
 //! |---|---|
 //! | [`config`] | what a server can be told |
-//! | `net` | accepts connections, bounds what each may cost, drains |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
 //! | [`runnel_rpc`], a crate of its own | which pages may call, the layers around every RPC, the services |
 //! | [`backend`] | or: every call, forwarded to a gRPC backend |
@@ -15,7 +14,7 @@
 //! | `ui` | the page: our own, another, or none |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | `call_log` | a line for each call |
-//! | [`listen`], [`file_limit`], [`healthcheck`], [`signal`], [`telemetry`], `seldom` | what the process around it needs |
+//! | [`file_limit`], [`healthcheck`], `own_health`, [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
 mod admin;
@@ -30,13 +29,11 @@ pub mod fuzzing;
 pub mod healthcheck;
 pub mod item_frames;
 pub mod items;
-pub mod listen;
 pub mod metrics;
-pub mod net;
+mod own_health;
 pub mod prefix;
 pub mod readiness;
 mod router;
-mod seldom;
 pub mod signal;
 pub mod telemetry;
 #[cfg(feature = "otel")]
@@ -47,12 +44,14 @@ use std::{
     convert::Infallible,
     future::{self, Future},
     io,
+    sync::Arc,
 };
 
 use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_protos::api::api_server::ApiServer;
 use runnel_rpc::{DescriptorError, Drain, Layers, Services, access::Access, methods::KnownMethods};
+use runnel_serve::{Server, Tls};
 use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
@@ -64,6 +63,7 @@ use crate::{
     call_log::CallLog,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
+    own_health::OwnHealth,
     readiness::Readiness,
     router::Router,
     ui::Ui,
@@ -115,23 +115,17 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     if !config.backend.urls().is_empty() {
-        let (metrics, readiness) = (Metrics::new()?, Readiness::default());
-        let methods = KnownMethods::default();
-        let reload_interval = config.tls.tls_reload_interval;
         let quota = config.limits().quota();
-        let proxies = TrustedProxies::new(&config.access.trusted_proxies);
-        let service = Backend::start(
-            &config.backend,
-            reload_interval,
-            readiness.clone(),
-            methods.clone(),
-            proxies,
-            quota.clone(),
-        )
-        .await?;
-        metrics.registry().register(Box::new(service.metrics()?))?;
+        let mut settings = config.backend.settings();
+        settings.certificate_interval = config.tls.tls_reload_interval;
+        settings.trusted_proxies = TrustedProxies::new(&config.access.trusted_proxies);
+        settings.quota = quota.clone();
+        let backend = Backend::start(settings).await?;
+        let watched = (Metrics::new()?, Readiness::of_backend(backend.healthy()));
+        watched.0.count_backend(backend.clone())?;
+        let methods = backend.methods();
+        let service = OwnHealth::new(backend, watched.1.clone());
         let answering = Answering { service, names: None, methods, forwards: true };
-        let watched = (metrics, readiness);
         return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
     }
     let quota = config.limits().quota();
@@ -217,11 +211,11 @@ where
     let hosts = access.hosts().clone();
     metrics.count_quota(quota.clone())?;
     let layers = Layers::new()
-        .limits(config.limits())
-        .quota(quota)
-        .access(access)
-        .drain(drain.clone())
-        .observer(observer);
+        .with_limits(config.limits())
+        .with_quota(quota)
+        .with_access(access)
+        .with_drain(drain.clone())
+        .with_observer(observer);
     let layers = if forwards { layers.forwarding() } else { layers };
     let calls = layers.around_service(service, methods);
     let prefix = config.page.page_prefix.clone();
@@ -231,7 +225,10 @@ where
     if let Some(admin) = &admin {
         tracing::info!("admin on http://{}", admin.local_addr()?);
     }
-    let tls = net::tls::load(&config.tls).await?;
+    let tls = match config.tls.files() {
+        Some(files) => Some(Tls::load(files).await?),
+        None => None,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!("listening on {scheme}://{}", public.local_addr()?);
     let begin_drain = async {
@@ -241,9 +238,14 @@ where
         draining.await;
         drain.begin();
     };
-    let end_calls = || drain.end_calls();
+    let ended = drain.clone();
+    let server = Server::new(app)
+        .with_settings(config.server_settings())
+        .with_tls(tls)
+        .with_observer(Arc::new(metrics.connections().clone()))
+        .on_drain_deadline(move || ended.end_calls());
     tokio::select! {
-        served = net::serve(public, app, config, tls, metrics.connections(), begin_drain, end_calls) => served?,
+        () = server.serve(public, begin_drain) => {}
         failed = serve_admin(admin, readiness.clone(), metrics.clone()) => failed?,
     }
     tracing::info!("drained");

@@ -65,7 +65,7 @@ async fn serve(config: ServeConfig) -> Result<(), ExitCode> {
 }
 
 fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, ExitCode> {
-    runnel::listen::listen(address)
+    runnel_serve::listen(address)
         .map_err(|error| fail(&format!("cannot listen on {address} ({flag}): {error}")))
 }
 

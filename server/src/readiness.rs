@@ -1,19 +1,19 @@
-//! Whether new calls should be sent here. Code that knows a reason against it holds a [`Readiness`]
-//! and says so; the admin port tells probes.
+//! Whether new calls should be sent here: not while the server drains, nor while its backend is down. The
+//! admin port tells probes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::watch;
 
 /// A handle on the one readiness of a server. A server is ready unless somebody said otherwise.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<watch::Sender<Obstacles>>);
-
-/// What stands against new calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Obstacles {
-    draining: bool,
-    backend_down: bool,
+pub struct Readiness {
+    draining: Arc<AtomicBool>,
+    /// Whether the backend is healthy; None without a backend.
+    backend_healthy: Option<watch::Receiver<bool>>,
 }
 
 /// Why a server is not ready.
@@ -28,27 +28,23 @@ pub enum NotReady {
 }
 
 impl Readiness {
-    /// A shutdown begins.
-    pub fn drain(&self) {
-        self.0.send_modify(|obstacles| obstacles.draining = true);
+    /// That of a server in front of a backend, which is ready only while `healthy` says so.
+    pub fn of_backend(healthy: watch::Receiver<bool>) -> Self {
+        Self { backend_healthy: Some(healthy), ..Self::default() }
     }
 
-    /// The backend is healthy, or is so no longer.
-    pub fn set_backend_healthy(&self, healthy: bool) {
-        self.0.send_modify(|obstacles| obstacles.backend_down = !healthy);
+    /// A shutdown begins.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Whether new calls should be sent here now.
     pub fn check(&self) -> Result<(), NotReady> {
-        self.0.borrow().check()
-    }
-}
-
-impl Obstacles {
-    const fn check(self) -> Result<(), NotReady> {
-        match self {
-            Self { draining: true, .. } => Err(NotReady::Draining),
-            Self { backend_down: true, .. } => Err(NotReady::BackendDown),
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(NotReady::Draining);
+        }
+        match &self.backend_healthy {
+            Some(healthy) if !*healthy.borrow() => Err(NotReady::BackendDown),
             _ => Ok(()),
         }
     }
@@ -60,15 +56,17 @@ mod tests {
 
     #[test]
     fn it_is_ready_until_somebody_says_otherwise_and_a_drain_is_for_good() {
-        let readiness = Readiness::default();
-        assert_eq!(readiness.check(), Ok(()));
+        assert_eq!(Readiness::default().check(), Ok(()));
+        let (healthy, backend) = watch::channel(true);
+        let readiness = Readiness::of_backend(backend);
         let elsewhere = readiness.clone();
-        elsewhere.set_backend_healthy(false);
+        assert_eq!(readiness.check(), Ok(()));
+        healthy.send_replace(false);
         assert_eq!(readiness.check(), Err(NotReady::BackendDown));
-        elsewhere.set_backend_healthy(true);
+        healthy.send_replace(true);
         assert_eq!(readiness.check(), Ok(()));
         elsewhere.drain();
-        elsewhere.set_backend_healthy(true);
+        healthy.send_replace(true);
         assert_eq!(readiness.check(), Err(NotReady::Draining));
     }
 }

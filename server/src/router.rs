@@ -9,7 +9,8 @@ use std::{
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::{HeaderMap, Method, Request, Response, header};
-use runnel_rpc::{CONTENT_TYPE_PREFIX, Calls, access::Hosts, service_name};
+use runnel_rpc::{Calls, access::Hosts, service_name};
+use runnel_wire::CONTENT_TYPE_PREFIX;
 use tonic::body::Body;
 use tower::Service;
 

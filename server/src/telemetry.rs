@@ -29,14 +29,6 @@ const REST: Duration = Duration::from_millis(10);
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// The longest path of a client's own invention that is written, in bytes.
-const PATH_BYTES: usize = 128;
-
-/// As much of a path as is logged.
-pub(crate) fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(PATH_BYTES)]
-}
-
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn init(format: LogFormat) {
     let filter =

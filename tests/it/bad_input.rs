@@ -16,7 +16,7 @@ use tokio::{
 };
 use tonic::Code;
 
-const LIMIT_BYTES: usize = runnel_rpc::MESSAGE_LIMIT_BYTES;
+const LIMIT_BYTES: usize = runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
 #[tokio::test]
 async fn lengths_and_afters_out_of_bounds_are_invalid_arguments() {

@@ -1,5 +1,5 @@
-//! Rows on their way to the screen. They are kept outside the reactive graph, which hears of them
-//! once a frame however fast they come.
+//! Rows on their way to the screen. They are kept outside the reactive graph, which is told about them at
+//! most once a frame.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,17 +11,18 @@ use runnel_web::rows::{Full, Rows};
 
 use crate::browser::clock::now_ms;
 
-/// How often the clock is shown while no rows come, or no frames because the tab is hidden.
+/// How often the clock is updated while no rows come, or while a hidden tab draws no frames.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What is known of a run of rows: a snapshot, at most a frame old.
+/// The state of a run: a snapshot that is at most a frame old.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Progress {
-    /// Counts the runs, so that views can tell the rows of one from those of the next.
+    /// The number of the run, so that views can tell the rows of one run from those of the next.
     pub(crate) run: u32,
     /// Rows received.
     pub(crate) count: usize,
-    /// Milliseconds since the run began, up to its end, without the time its clock was held.
+    /// Milliseconds from the beginning of the run to now or to its end, without the time in which its clock
+    /// was stopped.
     pub(crate) elapsed_ms: f64,
     /// Milliseconds from the beginning to the first row.
     pub(crate) first_ms: Option<f64>,
@@ -30,7 +31,7 @@ pub(crate) struct Progress {
 /// A store of rows that views read and a call fills. Belongs to the component that creates it.
 #[derive(Clone, Copy)]
 pub(crate) struct Feed {
-    /// What views follow.
+    /// The state that views follow.
     pub(crate) progress: RwSignal<Progress>,
     store: StoredValue<Rc<Store>, LocalStorage>,
 }
@@ -46,9 +47,9 @@ struct Store {
     rows: RefCell<Rows>,
     began_ms: Cell<f64>,
     first_ms: Cell<Option<f64>>,
-    /// When its clock was held.
+    /// When its clock was stopped.
     held_ms: Cell<Option<f64>>,
-    /// Whether a frame has been asked for that will publish.
+    /// Whether a frame was requested that will publish the state.
     frame_pending: Cell<bool>,
     ticking: Cell<Option<IntervalHandle>>,
 }
@@ -62,7 +63,7 @@ impl Feed {
         feed
     }
 
-    /// Empties the feed, starts the clock of a new run and gives the end to fill it through.
+    /// Empties the feed, starts the clock of a new run, and returns the end that fills the feed.
     pub(crate) fn begin(self) -> Sink {
         self.end();
         let store = self.store.get_value();
@@ -77,7 +78,7 @@ impl Feed {
         Sink { feed: self, store }
     }
 
-    /// Stops the clock, and publishes the last of the run. Does nothing between runs.
+    /// Stops the clock, and publishes the final state of the run. Does nothing between runs.
     pub(crate) fn end(self) {
         let ticking = self.store.try_with_value(|store| {
             store.frame_pending.set(false);
@@ -89,7 +90,7 @@ impl Feed {
         }
     }
 
-    /// Stops the clock for as long as nobody reads. Rows may still come.
+    /// Stops the clock during a pause. Rows may still come.
     pub(crate) fn hold(self) {
         self.end();
         self.store.with_value(|store| {
@@ -99,7 +100,7 @@ impl Feed {
         });
     }
 
-    /// Lets the clock go on where it was held.
+    /// Restarts the clock after a pause.
     pub(crate) fn go_on(self) {
         let held_ms = self.store.with_value(|store| store.held_ms.take());
         if let Some(held_ms) = held_ms {
@@ -123,7 +124,7 @@ impl Feed {
         })
     }
 
-    /// Tells views how far the run is, without waiting for the next frame.
+    /// Publishes the state of the run at once, without waiting for the next frame.
     pub(crate) fn publish(self) {
         let snapshot = self.store.try_with_value(|store| {
             let elapsed_ms = store.held_ms.get().unwrap_or_else(now_ms) - store.began_ms.get();
@@ -146,7 +147,7 @@ impl Feed {
 }
 
 impl Sink {
-    /// Appends a row, to be seen from the next frame on.
+    /// Appends a row, which is shown in the next frame.
     pub(crate) fn push(&self, id: i32, name: &str) -> Result<(), Full> {
         self.store.rows.borrow_mut().push(id, name)?;
         if self.store.first_ms.get().is_none() {
@@ -159,7 +160,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Rows received so far; ahead of what views have been told.
+    /// Rows received so far, including those that are not published yet.
     pub(crate) fn len(&self) -> usize {
         self.store.rows.borrow().len()
     }

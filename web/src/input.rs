@@ -1,7 +1,7 @@
-//! What a person types into a form, read as the contract's types. It asks only whether a value can
-//! be sent at all; whether it makes sense is the server's to say, in one place for every client.
+//! Reads the text of a form as the contract's types. It only checks whether a value can be sent at all;
+//! whether it makes sense is for the server to decide, in one place for all clients.
 
-/// Why a text is no length.
+/// Why a text is not a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LengthError {
     /// Nothing was typed.

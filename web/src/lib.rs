@@ -1,6 +1,5 @@
-//! What the page of Runnel knows apart from the browser: how to call the server ([`api`]), how to
-//! hold and show many rows ([`rows`], [`viewport`]), how to read a form ([`input`]) and how to put
-//! things in words ([`words`]).
+//! The parts of Runnel's page that do not need a browser: calling the server ([`api`]), storing and showing
+//! many rows ([`rows`], [`viewport`]), reading a form ([`input`]), and wording ([`words`]).
 //!
 //! Nothing here touches the DOM, so all of it is tested natively. The page itself is the binary of
 //! this package; it exists only on wasm32.

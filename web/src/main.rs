@@ -1,5 +1,5 @@
-//! The page of Runnel. Everything that touches the DOM is in this binary; what can be known
-//! without one is in the library beside it.
+//! The page of Runnel. Everything that touches the DOM is in this binary; everything else is in the library
+//! of this package.
 
 #[cfg(target_arch = "wasm32")]
 mod app;
@@ -9,6 +9,8 @@ mod browser;
 mod components;
 #[cfg(target_arch = "wasm32")]
 mod feed;
+#[cfg(target_arch = "wasm32")]
+mod phase;
 #[cfg(target_arch = "wasm32")]
 mod stream_run;
 

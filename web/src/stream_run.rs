@@ -1,5 +1,5 @@
-//! A run of the stream, from start to end: what a person does to it, and what becomes of it. The panel
-//! shows this and nothing else.
+//! A run of the stream, from start to end: the actions of the person, and the resulting state, which the
+//! panel shows.
 
 use std::pin::pin;
 
@@ -15,19 +15,19 @@ use crate::browser::task::Task;
 use crate::browser::transport::Api;
 use crate::browser::turns::Turns;
 use crate::browser::valve::Valve;
-use crate::components::phase::Phase;
 use crate::feed::{Feed, Sink};
+use crate::phase::Phase;
 use runnel_client::BrowserNetwork;
 
 /// Rows the page keeps, which take some 180 MB. A longer stream is stopped there.
 pub(crate) const MAX_ROWS: usize = 10_000_000;
 
-/// How long a pause holds its call. Until then to go on costs nothing; a longer one lets the call go and
-/// asks for the rest afterwards. Over HTTP/1.1 a browser has six connections to a server, for all of its
-/// tabs, and over HTTP/2 one window: pauses must not use them up.
+/// How long a paused run keeps its call, so that it can go on at no cost. After that it ends the call, and
+/// requests the rest when it goes on. Over HTTP/1.1 a browser has six connections to a server for all of
+/// its tabs, and over HTTP/2 one flow-control window: pauses must not use them up.
 const HELD_MS: u32 = 10_000;
 
-/// The place for one run after another. Belongs to the component that creates it.
+/// Holds one run after another. Belongs to the component that creates it.
 #[derive(Clone, Copy)]
 pub(crate) struct StreamRun {
     /// The rows.
@@ -36,11 +36,11 @@ pub(crate) struct StreamRun {
     pub(crate) wanted: RwSignal<i32>,
     /// How often the run broke and was resumed.
     pub(crate) resumed: RwSignal<u32>,
-    /// Where the run stands; but for a pause, of which the call knows nothing.
+    /// The phase of the run, except for a pause, which the call does not know.
     call: RwSignal<Phase>,
-    /// Shut while the person wants no more rows.
+    /// Closed while the run is paused.
     reading: Valve,
-    /// Shut while the run is given up, until the person asks for another try.
+    /// Closed while the run is given up, until the person tries again.
     trying: Valve,
     task: Task,
     api: StoredValue<Api, LocalStorage>,
@@ -48,7 +48,7 @@ pub(crate) struct StreamRun {
 }
 
 impl StreamRun {
-    /// Nothing runs yet.
+    /// No run yet.
     pub(crate) fn new(api: Api, network: BrowserNetwork) -> Self {
         Self {
             feed: Feed::new(),
@@ -63,7 +63,7 @@ impl StreamRun {
         }
     }
 
-    /// Where the run stands.
+    /// The phase of the run.
     pub(crate) fn phase(self) -> Memo<Phase> {
         Memo::new(move |_| {
             let call = self.call.get();
@@ -71,7 +71,7 @@ impl StreamRun {
         })
     }
 
-    /// Begins anew, with `length` items.
+    /// Starts a new run of `length` items.
     pub(crate) fn start(self, length: i32) {
         self.reading.open();
         self.trying.open();
@@ -95,7 +95,7 @@ impl StreamRun {
         self.call.set(Phase::Stopped);
     }
 
-    /// Stops reading, and with it, by and by, the server; after [`HELD_MS`] the call ends.
+    /// Stops reading, so that flow control stops the server; after [`HELD_MS`] the call ends.
     pub(crate) fn pause(self) {
         self.reading.shut();
         self.feed.hold();
@@ -107,13 +107,12 @@ impl StreamRun {
         self.reading.open();
     }
 
-    /// Resumes without waiting any longer.
+    /// Resumes at once.
     pub(crate) fn try_now(self) {
         self.network.with_value(BrowserNetwork::try_now);
     }
 
-    /// Tries again after the run was given up: the rows that are here stay. Whether there is a run to
-    /// try again.
+    /// Tries again after the run was given up; its rows stay. Returns whether there is such a run.
     pub(crate) fn try_again(self) -> bool {
         let given_up = self.trying.is_shut();
         if given_up {
@@ -145,7 +144,7 @@ impl StreamRun {
         }
     }
 
-    /// Receives to the end, however often it takes a person to ask for another try.
+    /// Receives to the end, however often the person has to try again.
     async fn run(
         self,
         mut items: ItemStream<FetchTransport>,
@@ -166,7 +165,8 @@ impl StreamRun {
         }
     }
 
-    /// Receives rows into `sink`; the phase that the stream ends in. Dropped, it cancels the call.
+    /// Receives rows into `sink`, and returns the phase in which the stream ends. Dropping the future
+    /// cancels the call.
     async fn receive(
         self,
         items: &mut ItemStream<FetchTransport>,

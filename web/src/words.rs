@@ -1,4 +1,4 @@
-//! How the page puts things: errors in words a person can act on, and numbers as they are read.
+//! The wording of the page: errors with what a person can do, and numbers.
 
 use tonic::Code;
 
@@ -27,7 +27,7 @@ pub fn headline(error: &CallError) -> &'static str {
     }
 }
 
-/// What to do about it. `less` is what asking for less means to this call, as a sentence.
+/// What the person can do. `less` is a sentence that says how to ask this call for less.
 #[must_use]
 pub fn advice(error: &CallError, less: &'static str) -> &'static str {
     match error {
@@ -59,8 +59,8 @@ pub fn advice(error: &CallError, less: &'static str) -> &'static str {
     }
 }
 
-/// What a person without TLS can do about an answer that took too long. Browsers open six connections to
-/// a server over HTTP/1.1, for all of their tabs together, and what is over that waits unseen.
+/// What a person without TLS can do about a call that took too long. Browsers open six connections to a
+/// server over HTTP/1.1, for all of their tabs together, and further requests wait without a sign.
 #[must_use]
 pub fn crowded(error: &CallError) -> Option<&'static str> {
     matches!(error, CallError::TimedOut { .. }).then_some(
@@ -103,7 +103,7 @@ pub fn resumed(times: u32) -> Option<String> {
     }
 }
 
-/// How long there is to wait, in whole seconds begun: `in 3 s`; nothing if it is over.
+/// The time that is left to wait, rounded up to seconds: `in 3 s`; nothing if it is over.
 #[must_use]
 pub fn wait(ms: f64) -> Option<String> {
     (ms > 0.0).then(|| format!("in {:.0} s", (ms / 1e3).ceil()))
@@ -124,8 +124,8 @@ pub fn duration(ms: f64) -> String {
     }
 }
 
-/// Items in a second, when `n` came in `ms` milliseconds; nothing when that says nothing, because
-/// there were none or it was too quick to measure.
+/// Items per second, if `n` came in `ms` milliseconds; nothing if there were none or the time was too short
+/// to measure.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,

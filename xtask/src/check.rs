@@ -1,6 +1,8 @@
 //! `cargo xtask check`: what no compiler sees. The licences and sources of what we depend on, which way
 //! our crates depend on each other, the workflows of CI, and the manifests for Kubernetes.
 
+mod modules;
+
 use std::{
     fs,
     process::{Command, ExitCode},
@@ -32,6 +34,8 @@ pub(crate) enum What {
     },
     /// Check that the crates under crates/ depend neither on the product nor on clap, prometheus or leptos.
     Crates,
+    /// Check that no modules of a crate import each other in circles.
+    Modules,
     /// Check the workflows of .github/workflows. Go must be installed.
     Workflows,
     /// Check the Kubernetes manifests of deploy/kubernetes. Go must be installed, and Python 3.
@@ -43,6 +47,7 @@ pub(crate) fn run(workspace: &Workspace, what: &What) -> Result<ExitCode> {
     match what {
         What::Dependencies { advisories } => dependencies(workspace, *advisories)?,
         What::Crates => layers::check(workspace)?,
+        What::Modules => modules::check(workspace)?,
         What::Workflows => workflows(workspace)?,
         What::Manifests => manifests::check(workspace)?,
     }

@@ -1,21 +1,20 @@
 //! [`Awake`]: a clock that stands still while the machine sleeps.
 
-/// How late a look at the clock may be, in milliseconds, before nobody was there to look. A busy page is
-/// late by less; what is taken for sleep in error makes a wait longer, and nothing worse.
+/// How late a timer may fire, in milliseconds, before the time counts as sleep. A busy page is late by
+/// less; a delay that is wrongly counted as sleep only makes a wait longer.
 const LATE_MS: f64 = 2_000.0;
 
-/// The time that somebody waited through, made of a clock that may count sleep too: what
-/// `performance.now()` does there differs by browser and system
-/// (<https://www.w3.org/TR/hr-time-3/#sec-monotonic-clock>). A timer says when to look next, and a
-/// look that comes much later than the first that was due says that the machine slept, or froze the page.
-/// Every time in it is in milliseconds.
+/// The time that the machine was awake, made from a clock that may count sleep too: whether
+/// `performance.now()` does differs by browser and system
+/// (<https://www.w3.org/TR/hr-time-3/#sec-monotonic-clock>). A timer that fires much later than it was due
+/// shows that the machine slept, or that the browser froze the page. Every time in it is in milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Awake {
-    /// When it was last looked at.
+    /// When the clock was last read.
     looked: f64,
-    /// Time that nobody waited through.
+    /// Time in which the machine slept.
     asleep: f64,
-    /// The looks that are due, one for each timer that runs.
+    /// When the running timers are due.
     due: Vec<f64>,
 }
 
@@ -43,7 +42,7 @@ impl Awake {
         self.due.push(due_ms);
     }
 
-    /// That timer fired, or nobody waits for it any longer.
+    /// That timer fired, or was dropped.
     pub(crate) fn end(&mut self, now_ms: f64, due_ms: f64) {
         self.look(now_ms);
         if let Some(at) = self.due.iter().position(|due| due.total_cmp(&due_ms).is_eq()) {

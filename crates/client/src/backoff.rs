@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-/// Exponential backoff with full jitter: the wait is drawn evenly from nothing up to a bound that
-/// doubles with every failure. Of the usual kinds it spreads the callers of a server that comes back
-/// best, and has done the least work when all of them are through
-/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>; gRPC's A6 draws its
-/// waits the same way).
+/// Exponential backoff with full jitter: the wait is drawn evenly from nothing up to a bound that doubles
+/// with every failure. Compared with the other usual kinds it best spreads the callers of a server that
+/// comes back, and needs the fewest calls in all
+/// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>; gRPC's A6 draws its waits
+/// the same way).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The longest wait before the first retry.
     pub base: Duration,
-    /// The longest wait there is.
+    /// The longest wait before any retry.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// The wait after this many `failures` in a row before the one that was just seen. `chance` is
-    /// drawn evenly from 0 to 1.
+    /// The wait after a failure that had this many `failures` in a row before it. `chance` is drawn evenly
+    /// from 0 to 1.
     #[must_use]
     pub fn delay(&self, failures: u32, chance: f64) -> Duration {
         let doubled = 2_u32.checked_pow(failures).and_then(|times| self.base.checked_mul(times));

@@ -1,4 +1,4 @@
-//! [`BrowserNetwork`]: what the browser knows of the network, for a client that waits for a better moment.
+//! [`BrowserNetwork`]: what the browser says about the network, for a client that waits to try again.
 
 use std::rc::Rc;
 
@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use wasm_bindgen::{JsCast as _, closure::Closure};
 use web_sys::{Event, EventTarget};
 
-/// The events after which it is worth trying. The timers of a hidden tab are slow, so a tab that is looked
-/// at again need not wait for them.
+/// The events after which it is worth trying again. The timers of a hidden tab are slow, so a tab that
+/// becomes visible does not wait for them.
 const EVENTS: [&str; 3] = ["online", "offline", VISIBILITY];
 const VISIBILITY: &str = "visibilitychange";
 
-/// Follows the browser's `online` and `offline` events, until the last clone is dropped. A clone is the
-/// same network. [`Calls::with_network`](crate::Calls::with_network) takes what [`Self::watch`] gives.
+/// Follows the browser's `online` and `offline` events, until the last clone is dropped. Clones share the
+/// same state. Pass [`Self::watch`] to [`Calls::with_network`](crate::Calls::with_network).
 #[derive(Debug, Clone)]
 pub struct BrowserNetwork {
     following: Rc<Following>,
@@ -26,7 +26,7 @@ struct Following {
 }
 
 impl BrowserNetwork {
-    /// Begins to follow, in a page or in a worker.
+    /// Begins to follow the events, in a page or in a worker.
     #[must_use]
     pub fn follow() -> Self {
         let online = Rc::new(watch::Sender::new(is_online()));
@@ -46,13 +46,14 @@ impl BrowserNetwork {
         Self { following: Rc::new(following) }
     }
 
-    /// What calls listen to.
+    /// The channel for [`Calls::with_network`](crate::Calls::with_network).
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.following.online.subscribe()
     }
 
-    /// Says that now is the moment to try, whatever the browser thinks: a person knows better.
+    /// Lets all waiting calls try now, even if the browser reports that it is offline: for a button that a
+    /// person presses.
     pub fn try_now(&self) {
         self.following.online.send_replace(true);
     }
@@ -84,7 +85,7 @@ fn is_online() -> bool {
         != Some(false)
 }
 
-/// Whether this is a page that is not looked at.
+/// Whether this is a hidden page.
 pub(crate) fn is_hidden() -> bool {
     web_sys::window().and_then(|window| window.document()).is_some_and(|document| document.hidden())
 }

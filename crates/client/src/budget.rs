@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One token, as it is counted.
+/// One token, in thousandths.
 const TOKEN: u32 = 1000;
 
 /// The retry throttling of gRPC
 /// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs>):
-/// each failure takes a token, each success gives a part of one back, and while no more than half of
-/// them are left nothing is retried. All calls of a client share one.
+/// each failure takes a token, each success gives a part of a token back, and while at most half of the
+/// tokens are left no call is retried. All calls of a client share one budget.
 #[derive(Debug)]
 pub struct RetryBudget {
     /// In thousandths of a token.
@@ -25,12 +25,12 @@ impl RetryBudget {
         Self { tokens: AtomicU32::new(max), max, per_success }
     }
 
-    /// Counts a call that was answered.
+    /// Counts a call that succeeded.
     pub fn succeeded(&self) {
         self.change(|tokens| tokens.saturating_add(self.per_success).min(self.max));
     }
 
-    /// Counts a call that failed and might be retried; whether it may be.
+    /// Counts a call that failed and could be retried. Returns whether it may be.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.change(|tokens| tokens.saturating_sub(TOKEN)) > self.max / 2

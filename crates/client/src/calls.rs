@@ -19,11 +19,11 @@ use crate::{
 /// Tokens of the retry budget, and thousandths that a success gives back. gRPC's own example.
 const BUDGET: (u32, u32) = (10, 100);
 
-/// Makes calls as a [`Policy`] says. It owns no connection: each method is told how to make the call, in
-/// one line, by whichever generated client and transport the caller has.
+/// Makes calls according to a [`Policy`]. It owns no connection: each method takes a function that makes
+/// the call, with the generated client and the transport of the caller.
 ///
-/// A clone is cheap and shares the retry budget. Dropping the future of a call, or the stream it gave,
-/// cancels the call.
+/// A clone is cheap and shares the retry budget. Dropping the future of a call, or the stream that it
+/// returned, cancels the call.
 #[derive(Debug, Clone)]
 pub struct Calls {
     terms: Terms,
@@ -37,7 +37,7 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// Calls by the default [`Policy`], with a retry budget of their own.
+    /// Calls with the default [`Policy`] and a retry budget of their own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -55,22 +55,22 @@ impl Calls {
         Self { terms: Terms { budget, ..self.terms } }
     }
 
-    /// The same, told about the network. While the channel says `false` there is none, and nothing is
-    /// tried again; each `true` that is sent says that now is the moment to, and ends every wait. In a
-    /// browser, `BrowserNetwork` is such a channel.
+    /// The same, with news about the network. While the channel holds `false` there is no network, and no
+    /// call is tried again. Each `true` that is sent ends all waits, so that calls try again at once. In a
+    /// browser, use `BrowserNetwork::watch`.
     #[must_use]
     pub fn with_network(self, online: watch::Receiver<bool>) -> Self {
         Self { terms: Terms { network: Network::told_by(online), ..self.terms } }
     }
 
-    /// What the calls go by.
+    /// The policy, the budget and the network.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.terms.policy
     }
 
-    /// Makes a unary call, and makes it again where that may help and `retry` allows it, all within
-    /// [`Policy::unary_deadline`]. `call` is made for each attempt; it may add metadata to its request.
+    /// Makes a unary call, and makes it again if that may help and `retry` allows it, all within
+    /// [`Policy::unary_deadline`]. `call` is called for each attempt; it may add metadata to its request.
     ///
     /// ```
     /// # use journal::{Entry, LastRequest, journal_client::JournalClient};
@@ -112,9 +112,9 @@ impl Calls {
         }
     }
 
-    /// Calls a server-streaming method once; once the server answers, what comes is for the caller to
-    /// judge. Until then the call is made again where that may help and `retry` allows it.
-    /// [`Self::resume`] is for streams that have a cursor.
+    /// Calls a server-streaming method. Until the server has begun its response, the call is made again if
+    /// that may help and `retry` allows it. After that, errors go to the caller. [`Self::resume`] is for
+    /// streams that have a cursor.
     pub async fn stream<M, A, F>(
         &self,
         retry: Retry,
@@ -141,8 +141,8 @@ impl Calls {
         }
     }
 
-    /// A stream that is resumed where it broke: `resume` knows where that is, and `call` makes each of
-    /// the calls. To read from a cursor must be idempotent. Nothing is sent yet.
+    /// A stream that is resumed where it broke: `resume` knows where that is, and `call` makes each of the
+    /// calls. Reading from a cursor must be idempotent. This sends nothing yet.
     pub fn resume<R, C>(&self, resume: R, call: C) -> ResumableStream<R, C>
     where
         R: Resume,
@@ -174,8 +174,8 @@ impl<'a> Attempts<'a> {
         request
     }
 
-    /// Waits until it is time for another attempt, which must be before `left` has passed; or gives the
-    /// error back, if there is to be none.
+    /// Waits until it is time for another attempt, which must be before `left` has passed. Returns the
+    /// error if there is to be no other attempt.
     async fn failed(&mut self, error: CallError, left: Duration) -> Result<(), CallError> {
         let Some(delay) = self.delay(&error).filter(|delay| *delay < left) else {
             return Err(error);

@@ -1,5 +1,5 @@
-//! Time and chance: `setTimeout`, `performance.now()` and `Math.random()` in a browser, tokio's clock
-//! and `fastrand` natively, so that tests may stop the clock.
+//! Time and random numbers: `setTimeout`, `performance.now()` and `Math.random()` in a browser, tokio's
+//! clock and `fastrand` natively, so that tests may stop the clock.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -33,7 +33,8 @@ mod browser {
         static AWAKE: RefCell<Awake> = const { RefCell::new(Awake::new()) };
     }
 
-    /// A moment of the time awake: a deadline must not pass, and patience not end, while a laptop sleeps.
+    /// A moment in the time that the machine was awake: no deadline must pass, and no stream be given up,
+    /// while a laptop sleeps.
     #[derive(Debug, Clone, Copy)]
     pub(crate) struct Instant {
         awake_ms: f64,
@@ -54,7 +55,7 @@ mod browser {
         }
     }
 
-    /// Resolves when this much time has been waited through, awake.
+    /// Resolves when the machine has been awake for this long.
     pub(crate) async fn sleep(duration: Duration) {
         let began = Instant::now();
         loop {
@@ -67,15 +68,15 @@ mod browser {
         }
     }
 
-    /// A timer that tells [`Awake`] when it is to fire, for as long as it runs.
+    /// A timer that [`Awake`] knows of for as long as it runs.
     struct Look {
         due_ms: f64,
     }
 
     impl Look {
-        /// Waits for this long or, where that tells sleep from waiting, for a second of it. A hidden page
-        /// is given its timers late, the later the more of them follow each other, so there it is one.
-        /// <https://developer.chrome.com/blog/timer-throttling-in-chrome-88>
+        /// Waits for this long, in steps of a second where that helps to tell sleep from waiting. In a
+        /// hidden page browsers delay timers, and longer the more of them follow each other, so there it is
+        /// a single step. <https://developer.chrome.com/blog/timer-throttling-in-chrome-88>
         async fn after(left: Duration) {
             let second = Duration::from_secs(1);
             // A minute is also far less than the 31 bits of milliseconds that `setTimeout` takes.
@@ -107,7 +108,7 @@ mod browser {
 #[cfg(target_arch = "wasm32")]
 pub(crate) use browser::*;
 
-/// What `future` gives, unless it takes longer than `limit`; then it is dropped.
+/// The result of `future`, unless it takes longer than `limit`; then the future is dropped.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     match select(pin!(future), pin!(sleep(limit))).await {
         Either::Left((output, _)) => Some(output),

@@ -1,23 +1,23 @@
-//! [`Connection`]: how a stream stands with its server.
+//! [`Connection`]: the state of a stream's connection to its server.
 
 use std::time::Duration;
 
-/// How a stream stands with its server, while it is neither at its end nor given up.
+/// The state of a stream's connection to its server, while the stream is neither at its end nor given up.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
-    /// The server is being asked, for the first time or again.
+    /// A call was sent, for the first time or again, and its response has not begun.
     Connecting,
-    /// The server answers.
+    /// The response has begun.
     Live {
         /// How often the stream had to be resumed so far.
         resumed: u32,
     },
-    /// It broke, and is resumed after this time.
+    /// The connection broke, and the stream is resumed after this time.
     Resuming {
-        /// How long from now.
+        /// The time from now.
         delay: Duration,
     },
-    /// It broke, and is resumed when there is a network again.
+    /// The connection broke, and the stream is resumed when there is a network again.
     Offline,
 }

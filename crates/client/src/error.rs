@@ -1,5 +1,5 @@
-//! [`CallError`]: why a call failed, told apart by what a caller can do about it. The one place
-//! where a [`tonic::Status`] is read; what came in the place of one is judged in `interposed`.
+//! [`CallError`]: why a call failed, in kinds that differ in what a caller can do. This is the only place
+//! that reads a [`tonic::Status`]; `interposed` judges a response that has none.
 
 use std::error::Error;
 use std::io;
@@ -14,34 +14,33 @@ use crate::transport::TransportError;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The server was not reached, or its answer was cut off before its end. Asking again may help.
+    /// The server was not reached, or its response was cut off. Calling again may help.
     #[error("the server could not be reached: {detail}")]
     Unreachable {
-        /// What the transport said, or what was missing.
+        /// The transport's error, or what was missing.
         detail: String,
         /// Whether the server may have seen the call; `false` if it certainly did not.
         may_have_begun: bool,
     },
 
-    /// The call's deadline passed, here or at the server.
+    /// The call's deadline passed, at the client or at the server.
     #[error("the call took too long: {message}")]
     TimedOut {
-        /// What the side that gave up said.
+        /// The message of the side that gave up.
         message: String,
     },
 
-    /// The server answered, and its answer is no. The same call again meets the same answer, unless
-    /// the code says otherwise.
+    /// The server refused the call. The same call again is refused again, unless the code says otherwise.
     #[error("the server refused: {message} ({})", crate::code_name(*.code))]
     Refused {
         /// The status code; never [`Code::Ok`].
         code: Code,
-        /// The server's words.
+        /// The server's message.
         message: String,
         /// The fields of the request that the server found wrong; empty if it named none.
         violations: Vec<FieldViolation>,
-        /// How long the server asks to be left alone before the same call is worth making again
-        /// (`google.rpc.RetryInfo`); `None` if it did not say.
+        /// How long the server asks the client to wait before the same call (`google.rpc.RetryInfo`);
+        /// `None` if it does not ask.
         retry_delay: Option<Duration>,
     },
 
@@ -49,7 +48,8 @@ pub enum CallError {
     #[error("the call was cancelled")]
     Cancelled,
 
-    /// Something on the way answered in the server's place: a proxy's error page, a page to sign in on.
+    /// Another program on the way responded instead of the server: a proxy with an error page, or a sign-in
+    /// page.
     #[error("something else answered in the server's place: {detail}")]
     Interposed {
         /// The code that the gRPC specification gives the HTTP status.
@@ -58,17 +58,18 @@ pub enum CallError {
         detail: String,
     },
 
-    /// The call was sent elsewhere, most likely to sign in. Only a reload of the page follows.
+    /// The call was redirected, most likely to a sign-in page. Only a reload of the page can follow the
+    /// redirect.
     #[error("the call was sent elsewhere: {detail}")]
     Redirected {
         /// What came.
         detail: String,
     },
 
-    /// The server's answer breaks the rules: not gRPC-Web after all, messages out of order.
+    /// The server's response breaks the protocol: it is not gRPC-Web, or its messages are out of order.
     #[error("the answer was not understood: {detail}")]
     Protocol {
-        /// What was wrong with the answer.
+        /// What was wrong with the response.
         detail: String,
     },
 }
@@ -79,7 +80,7 @@ pub enum CallError {
 pub struct FieldViolation {
     /// The field's name in the contract, such as `length`.
     pub field: String,
-    /// What is wrong with it, in the server's words.
+    /// The server's description of what is wrong with it.
     pub description: String,
 }
 
@@ -97,7 +98,7 @@ impl CallError {
         }
     }
 
-    /// Whether the very same call may well succeed in a moment.
+    /// Whether the same call may succeed if it is made again soon.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -113,30 +114,31 @@ impl CallError {
         }
     }
 
-    /// Whether the call certainly did not begin, so that to make it again is safe even if to make it twice
-    /// is not: no connection could be opened to send it on, or a proxy said that it did not take it.
+    /// Whether the call certainly did not begin, so that it may be made again even if it is not idempotent:
+    /// no connection could be opened, or a proxy said that it did not process the request.
     #[must_use]
     pub fn did_not_begin(&self) -> bool {
         matches!(self, Self::Unreachable { may_have_begun: false, .. })
     }
 
-    /// Whether a stream that failed so is worth resuming. A deadline that nobody here set is somebody's
-    /// cap on how long one answer may take, and the rest is another answer.
+    /// Whether a stream that failed with this error is worth resuming. Streams set no deadline, so one that
+    /// passed is a cap of the server or a proxy on the duration of one response; the rest comes in the next
+    /// response.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.is_transient() || matches!(self, Self::TimedOut { .. })
     }
 
-    /// The same of a stream that has messages. The way to the server was open before, so what stands in it
-    /// now may well go again.
+    /// The same for a stream that has received messages: the way to the server was open before, so a
+    /// proxy's error may be temporary.
     #[must_use]
     pub fn is_resumable_with_messages(&self) -> bool {
         self.is_resumable() || matches!(self, Self::Interposed { .. })
     }
 
-    /// Whether a person may have a stream that failed so go on where it broke, rather than begin anew:
-    /// what was wrong is not what was asked for, and can be seen to elsewhere. Who signs in in another
-    /// tab keeps the rows of this one.
+    /// Whether a person can continue a stream that failed with this error where it broke, instead of
+    /// starting again: the request itself was right, and the cause can be removed elsewhere. For instance,
+    /// a person who signs in in another tab keeps the rows of this one.
     #[must_use]
     pub fn keeps_its_place(&self) -> bool {
         self.is_resumable_with_messages()
@@ -147,14 +149,14 @@ impl CallError {
             )
     }
 
-    /// Whether to load the page again may help: it meets the same redirect, and follows it.
+    /// Whether reloading the page may help, because the page meets the same redirect and follows it.
     #[must_use]
     pub fn wants_reload(&self) -> bool {
         matches!(self, Self::Interposed { .. } | Self::Redirected { .. })
             || matches!(self.code(), Code::Unauthenticated | Code::Unimplemented)
     }
 
-    /// What the server or the transport said, word for word; empty if nothing.
+    /// The message of the server or the transport, unchanged; empty if there is none.
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {
@@ -167,7 +169,7 @@ impl CallError {
         }
     }
 
-    /// How long the server asked to be left alone.
+    /// How long the server asked the client to wait.
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
@@ -227,8 +229,8 @@ fn ran_out_of_time(status: &Status) -> bool {
     status.source().is_some_and(|source| chain(source).any(<dyn Error>::is::<TimeoutExpired>))
 }
 
-/// Whether there was no connection to send the call on: tonic's own channel says so, and so does any
-/// transport whose system refused to open one.
+/// Whether no connection could be opened for the call: tonic's own channel reports this, and so does a
+/// transport whose operating system refused the connection.
 fn is_no_connection(source: &(dyn Error + 'static)) -> bool {
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     chain(source).any(|error| {
@@ -241,13 +243,13 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Whether tonic found an answer to end before its end. Nothing but its words sets such a status apart
-/// from one that a server sent.
+/// Whether tonic found a response to be cut off. Only the message tells such a status from one that a
+/// server sent.
 fn is_cut_off(status: &Status) -> bool {
     is_tonics(status, &["protocol error: missing grpc-status trailer", "Unexpected EOF decoding"])
 }
 
-/// Whether tonic could not read the answer.
+/// Whether tonic could not read the response.
 fn is_tonics_own(status: &Status) -> bool {
     is_tonics(status, &["protocol error", "Missing response message"])
 }

@@ -1,5 +1,5 @@
-//! What a caller can do about a call that has no status of the server's own: the transport met
-//! something else, or nothing.
+//! What a caller can do about a call without a status from the server: the transport got another response,
+//! or none.
 
 use tonic::Code;
 
@@ -35,8 +35,8 @@ impl From<&TransportError> for CallError {
     }
 }
 
-/// Whether an HTTP status, come in the place of a gRPC one, speaks of the moment: what asked, asked in a
-/// form that is well, and only reads, may ask again. The others would only be answered the same.
+/// Whether an HTTP status instead of a gRPC status is temporary, so that an idempotent call may be made
+/// again. The other statuses would be the same the next time.
 fn is_passing(status: u16) -> bool {
     match status {
         // Timed out, too early, too many (RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4).
@@ -49,8 +49,8 @@ fn is_passing(status: u16) -> bool {
     }
 }
 
-/// Whether an HTTP status says that the request was not processed at all: it did not come whole, or came
-/// too early (RFC 9110 section 15.5.9, RFC 8470 section 5.2).
+/// Whether an HTTP status says that the request was not processed at all: it did not arrive completely, or
+/// arrived too early (RFC 9110 section 15.5.9, RFC 8470 section 5.2).
 fn is_untouched(status: u16) -> bool {
     matches!(status, 408 | 425)
 }
@@ -59,8 +59,8 @@ fn refusal(code: Code, message: String) -> CallError {
     CallError::Refused { code, message, violations: Vec::new(), retry_delay: None }
 }
 
-/// Chromium takes a head that was cut off for a whole one, of which the rest of the headers is missing:
-/// some of the content type, or all of it.
+/// Chromium accepts a head that was cut off as if it were complete, so that a part of the content type, or
+/// all of it, can be missing.
 fn is_cut(content_type: &str) -> bool {
     content_type == TransportError::NO_CONTENT_TYPE
         || "application/grpc-web+proto".starts_with(content_type)

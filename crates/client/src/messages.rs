@@ -1,4 +1,4 @@
-//! [`Messages`]: the answer to one call of a server-streaming method.
+//! [`Messages`]: the response to one call of a server-streaming method.
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
@@ -11,8 +11,9 @@ use tonic::{Response, Streaming};
 use crate::CallError;
 use crate::clock::sleep;
 
-/// The messages of one answer. One that falls silent for longer than [`Policy::stall`](crate::Policy::stall)
-/// fails. Not asking for the next message holds the server back; dropping this cancels the call.
+/// The messages of one response. A response that is silent for longer than
+/// [`Policy::stall`](crate::Policy::stall) fails. As long as no message is read, flow control stops the
+/// server; dropping this cancels the call.
 #[derive(Debug)]
 pub struct Messages<A> {
     metadata: MetadataMap,
@@ -26,18 +27,18 @@ impl<A> Messages<A> {
         Self { metadata, answer, stall }
     }
 
-    /// What the server sent ahead of its messages.
+    /// The metadata that the server sent before its messages.
     #[must_use]
     pub fn metadata(&self) -> &MetadataMap {
         &self.metadata
     }
 
-    /// The next message; `None` after the last. Behind an error there is nothing more.
+    /// The next message; `None` after the last one, and after an error.
     pub async fn next(&mut self) -> Option<Result<A, CallError>> {
         self.advance().await.transpose()
     }
 
-    /// What the server sent behind its messages, which are read and dropped if there are any left.
+    /// The metadata that the server sent after its messages. Messages that are left are read and dropped.
     pub async fn trailers(&mut self) -> Result<MetadataMap, CallError> {
         Ok(self.answer.trailers().await?.unwrap_or_default())
     }

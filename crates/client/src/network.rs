@@ -1,4 +1,4 @@
-//! [`Network`]: waiting for a better moment.
+//! [`Network`]: waiting to try again.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,32 +8,33 @@ use tokio::sync::watch;
 
 use crate::clock::sleep;
 
-/// What is known of the way to the server. While it is `false` there is none, so nothing is worth
-/// trying; `true`, sent again or not, says that now is a good moment to try.
+/// What is known about the network. While the channel holds `false` there is no network, so no call is
+/// tried; each `true` that is sent means that now is a good moment to try.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
-    /// `None` where nobody knows.
+    /// `None` if nothing is known about the network.
     online: Option<watch::Receiver<bool>>,
 }
 
 impl Network {
-    /// Nothing is known, so everything is tried.
+    /// Nothing is known about the network, so every call is tried.
     pub(crate) fn unknown() -> Self {
         Self { online: None }
     }
 
-    /// Known from whoever sends to this channel.
+    /// The network as this channel reports it.
     pub(crate) fn told_by(online: watch::Receiver<bool>) -> Self {
         Self { online: Some(online) }
     }
 
-    /// Whether there is known to be none.
+    /// Whether there is certainly no network.
     pub(crate) fn is_offline(&self) -> bool {
         self.online.as_ref().is_some_and(|online| !*online.borrow())
     }
 
-    /// Waits for this long, or less if a better moment is announced meanwhile; without a network, for
-    /// that alone. `tell` hears of every change between the two. Whether a moment was announced.
+    /// Waits for this long, or until the channel sends `true`; without a network it waits only for the
+    /// latter. `tell` is called when the wait changes from one kind to the other. Returns whether `true`
+    /// was sent.
     pub(crate) async fn wait(&mut self, delay: Duration, mut tell: impl FnMut(Wait)) -> bool {
         let Some(online) = &mut self.online else {
             tell(Wait::For(delay));
@@ -64,7 +65,7 @@ impl Network {
     }
 }
 
-/// What is waited for.
+/// What a call waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Time.

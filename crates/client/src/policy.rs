@@ -1,4 +1,4 @@
-//! [`Policy`]: how long calls are waited for, and how they are tried again; [`Retry`]: which of them.
+//! [`Policy`]: how long calls may take, and how they are retried; [`Retry`]: which calls may be retried.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use crate::Backoff;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retry {
-    /// Only if it certainly did not begin, as when there was no connection to send it on: right for every
-    /// call. gRPC calls that a transparent retry
+    /// Only if the call certainly did not begin, for instance because no connection could be opened. This
+    /// is safe for every call. gRPC calls it a transparent retry
     /// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md#transparent-retries>).
     IfNotBegun,
-    /// Whenever that may help: the call only reads, or to make it twice is the same as to make it once.
+    /// Whenever it may help: the call only reads, or making it twice has the same effect as making it once.
     Idempotent,
 }
 
-/// What a client does about time and failure.
+/// The timeouts of a client, and what it does after a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// How long a unary call may take, its retries and the waits between them included. Sent to the
-    /// server as what is left of it, and kept here.
+    /// How long a unary call may take, its retries and the waits between them included. Each attempt sends
+    /// what is left of it to the server; the client keeps to it, too.
     pub unary_deadline: Duration,
-    /// How often a unary call is made at most; gRPC knows no more than 5
+    /// The largest number of attempts of a unary call; gRPC allows at most 5
     /// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
     pub max_attempts: u32,
     /// The waits between attempts.
     pub backoff: Backoff,
-    /// How long a stream may bring nothing, from the call on, before it counts as dead: a
-    /// connection that silently broke says nothing, and gRPC-Web has no ping to ask it with.
-    /// Counted only while somebody waits for the next message.
+    /// How long a stream may be silent, from the beginning of the call, before it counts as broken: a
+    /// connection can break without a sign, and gRPC-Web has no ping. Only time in which the caller waits
+    /// for the next message counts.
     pub stall: Duration,
-    /// How long a stream is resumed again and again without one new message before it is given up.
+    /// How long a stream is resumed without a single new message before it is given up.
     pub patience: Duration,
 }
 

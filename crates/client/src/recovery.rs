@@ -1,5 +1,5 @@
-//! [`Recovery`]: what a stream does about a failure: when it is resumed, and when given up. Pure: the
-//! clock and the dice are handed in.
+//! [`Recovery`]: when a stream is resumed after a failure, and when it is given up. It has no side effects:
+//! time and random numbers are parameters.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{CallError, Policy, RetryBudget};
 /// What is remembered from one failure to the next.
 #[derive(Debug)]
 pub(crate) struct Recovery {
-    /// Since when nothing new came.
+    /// Since when no new message has come.
     since: Instant,
     /// How many messages there were at the last failure.
     seen: u64,
@@ -20,19 +20,20 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// Nothing failed yet.
+    /// No failure yet.
     pub(crate) fn new(now: Instant) -> Self {
         Self { since: now, seen: 0, failures: 0 }
     }
 
-    /// Forgets how long nothing came: the time was no try, or somebody asked for new ones.
+    /// Forgets how long no message came, because the stream was not trying in that time, or because the
+    /// caller asks for new attempts.
     pub(crate) fn start_over(&mut self, now: Instant) {
         self.since = now;
         self.failures = 0;
     }
 
-    /// How long to wait before resuming after `error`, with so many messages `delivered`; `None` gives
-    /// up.
+    /// How long to wait before the stream is resumed after `error`, with this many messages `delivered`;
+    /// `None` if it is given up.
     pub(crate) fn delay(
         &mut self,
         error: &CallError,
@@ -68,7 +69,7 @@ impl Recovery {
     }
 }
 
-/// A server that goes away in good order says so, and that another is to be asked.
+/// A server that drains ends its calls with this status, so that clients call another server.
 fn is_drained(error: &CallError) -> bool {
     matches!(error, CallError::Refused { code: Code::Unavailable, .. })
 }

@@ -1,9 +1,9 @@
-//! [`Resume`]: what a caller knows of a stream, so that it can be resumed where it broke.
+//! [`Resume`]: what a caller knows about a stream, so that it can be resumed where it broke.
 
 use crate::CallError;
 
-/// Where a stream stands: which of its messages are here, and how to ask for the rest. No time and no
-/// transport are in it, so it is tested as plain arithmetic.
+/// The position in a stream: which messages have arrived, and how to request the rest. It involves neither
+/// time nor transport, so it can be tested as plain arithmetic.
 ///
 /// ```
 /// use journal::{Entry, ReadRequest};
@@ -30,36 +30,36 @@ use crate::CallError;
 pub trait Resume {
     /// The request of the method.
     type Request;
-    /// A message of its answer.
+    /// A message of its response.
     type Message;
 
-    /// The request that gives the rest: everything at first, and later what comes behind the messages
-    /// that were accepted.
+    /// The request for the rest of the stream: at first for all messages, later for those after the
+    /// accepted ones.
     fn next_request(&mut self) -> Self::Request;
 
-    /// Takes note of the next message of the answer to [`Self::next_request`]. An error ends the stream: a
-    /// message is missing, say, and [`CallError::Protocol`] says which.
+    /// Takes note of the next message of the response to [`Self::next_request`]. An error ends the stream;
+    /// use [`CallError::Protocol`] if, for instance, a message is missing.
     fn accept(&mut self, message: &Self::Message) -> Result<Accept, CallError>;
 
-    /// Whether every message is here, so that a connection that breaks now has nothing left to bring.
-    /// Without an answer to that, `false`, the server's word for the end is waited for.
+    /// Whether all messages have arrived, so that a connection that breaks now loses nothing. With `false`,
+    /// the default, the stream ends only when the server ends it.
     fn is_complete(&self) -> bool {
         false
     }
 
-    /// Looks at the end of an answer that the server calls good. An error says that messages are missing.
+    /// Checks the end of a response with the status OK. Return an error if messages are missing.
     fn end(&self) -> Result<(), CallError> {
         Ok(())
     }
 }
 
-/// What to do with a message.
+/// What happens to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
-    /// It is the next one: the reader gets it.
+    /// It is the next message: the reader gets it.
     Deliver,
-    /// It was delivered before: the reader does not get it again.
+    /// It was delivered before, so the reader does not get it again.
     Skip,
-    /// The server did not give what was asked for: ask again, with [`Resume::next_request`].
+    /// The server did not send what was requested: call again, with [`Resume::next_request`].
     AskAgain,
 }

@@ -1,4 +1,4 @@
-//! [`ResumableStream`]: the messages of one stream, from as many answers as it takes.
+//! [`ResumableStream`]: the messages of one stream, from as many calls as it takes.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::recovery::Recovery;
 use crate::terms::Terms;
 use crate::{Accept, CallError, Connection, Messages, Resume};
 
-/// Calls a server-streaming method once. Any function of a request that does is one:
+/// Calls a server-streaming method once. It is implemented for functions that take a request:
 ///
 /// ```
 /// # use journal::{ReadRequest, journal_client::JournalClient};
@@ -25,9 +25,9 @@ use crate::{Accept, CallError, Connection, Messages, Resume};
 /// # }
 /// ```
 ///
-/// A type of one's own can be one too, and then the stream has a type that can be named.
+/// You can implement it for a type of your own, so that the type of the stream can be named.
 pub trait StreamingCall<M> {
-    /// A message of the answer.
+    /// A message of the response.
     type Message;
 
     /// Makes the call.
@@ -70,19 +70,19 @@ type Tell = Box<dyn FnMut(Connection)>;
 
 /// The messages of a stream, each once and in order, however often the connection breaks on the way.
 ///
-/// When an answer is cut off, the rest is asked for as `R` says, when [`Policy`](crate::Policy) says. Not
-/// asking for the next message holds the server back; dropping the stream cancels the call.
+/// When a response is cut off, `R` says how to request the rest, and [`Policy`](crate::Policy) when. As
+/// long as no message is read, flow control stops the server; dropping the stream cancels the call.
 /// [`Calls::resume`](crate::Calls::resume) makes one.
 pub struct ResumableStream<R: Resume, C> {
     terms: Terms,
     call: C,
     resume: R,
     recovery: Recovery,
-    /// The answer that is being read.
+    /// The response that is being read.
     open: Option<Messages<R::Message>>,
-    /// Messages that the reader got.
+    /// How many messages the reader has got.
     delivered: u64,
-    /// Answers that have begun.
+    /// How many responses have begun.
     answers: u32,
     tell: Tell,
 }
@@ -112,12 +112,12 @@ where
         self
     }
 
-    /// Where the stream stands.
+    /// The position in the stream.
     pub fn position(&self) -> &R {
         &self.resume
     }
 
-    /// Resolves when the server has begun to answer.
+    /// Resolves when the server has begun its response.
     pub async fn open(&mut self) -> Result<(), CallError> {
         while self.open.is_none() {
             if let Err(error) = self.ask().await {
@@ -127,9 +127,9 @@ where
         Ok(())
     }
 
-    /// The next message; `None` after the last. After an error the stream was given up. To ask for the
-    /// next message all the same tries again from where it broke, which is worth it if the error
-    /// [keeps its place](CallError::keeps_its_place); after any other, that meets the same error.
+    /// The next message; `None` after the last one. After an error the stream is given up. Calling this
+    /// again tries to continue where the stream broke, which makes sense if the error [keeps its
+    /// place](CallError::keeps_its_place); after any other error it fails with the same error.
     pub async fn next(&mut self) -> Option<Result<R::Message, CallError>> {
         loop {
             let error = match self.advance().await {
@@ -148,8 +148,8 @@ where
         }
     }
 
-    /// Ends the call that is open, if one is. The rest is asked for with the next message, so nothing is
-    /// lost, and meanwhile no connection is held, nor a place at the server.
+    /// Ends the open call, if there is one. Reading the next message requests the rest, so no message is
+    /// lost, and meanwhile the stream takes neither a connection nor a place at the server.
     pub fn let_go(&mut self) {
         if self.open.take().is_some() {
             // To go on after that is no resuming: nothing broke.
@@ -167,7 +167,7 @@ where
         })
     }
 
-    /// The next message of the open answer, or of a new one; fails with whatever that fails with.
+    /// The next message of the open response, or of a new one.
     async fn advance(&mut self) -> Result<Option<R::Message>, CallError> {
         loop {
             let Some(open) = &mut self.open else {
@@ -189,7 +189,7 @@ where
         }
     }
 
-    /// Asks for the messages that are not here yet.
+    /// Requests the messages that have not arrived yet.
     async fn ask(&mut self) -> Result<(), CallError> {
         (self.tell)(Connection::Connecting);
         let request = Request::new(self.resume.next_request());
@@ -201,7 +201,7 @@ where
         Ok(())
     }
 
-    /// Waits until it is time to resume after `error`, or gives the error back to give up.
+    /// Waits until it is time to resume after `error`; returns the error if the stream is given up.
     async fn recover(&mut self, error: CallError) -> Result<(), CallError> {
         let Self { terms, recovery, delivered, tell, .. } = self;
         let Terms { policy, budget, network } = terms;

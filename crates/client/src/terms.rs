@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::network::Network;
 use crate::{Policy, RetryBudget};
 
-/// What calls go by. A clone shares the retry budget.
+/// The policy, the retry budget and the network of calls. Clones share the retry budget.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) policy: Arc<Policy>,

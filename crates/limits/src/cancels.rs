@@ -1,11 +1,12 @@
-//! Calls that end before their answer is over, counted for each client address: those a client cancels,
-//! and those whose deadline it sets so short that they are cancelled for it. Each costs the client nothing,
-//! and a backend a reset on a connection that all clients share; a backend that sees many closes that
-//! connection under everybody ("rapid reset", CVE-2023-44487). So a client may have a number of them at
-//! once and gets back a part of it each second; with all of them used up its calls are refused.
+//! Counts, for each client address, the calls that end before their response: those that the client
+//! cancels, and those for which it sets a deadline that soon passes. They cost the client nothing. To a
+//! backend each is a reset on a connection that all clients share, and a backend that sees many of them
+//! closes that connection for all clients ("rapid reset", CVE-2023-44487). So a client may cancel a number
+//! of calls at once, and regains a part of that number each second. While it has none left, its calls are
+//! refused.
 //!
-//! Only calls that ended young count. A stream that somebody watched for a while and left is no sign of
-//! anything, and one address cannot have many calls grow old at once.
+//! Only calls that end soon after their beginning count. To leave a stream after a while is ordinary use,
+//! and one address cannot have many calls that last.
 
 use std::{
     collections::HashMap,
@@ -22,28 +23,28 @@ use crate::network;
 /// A call that is cancelled before this age counts.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// How long it takes until a client that has used up all has all again.
+/// How long it takes until a client with nothing left may again cancel as many calls as at first.
 const REFILL: Duration = Duration::from_secs(10);
 
-/// How many addresses are known at most; some megabytes. Those of clients that would be more go uncounted
-/// until others are forgotten, ten seconds later at most.
+/// The largest number of addresses that are counted, which takes some megabytes. Further addresses are not
+/// counted until others are forgotten, ten seconds later at most.
 const MAX_CLIENTS: usize = 64 * 1024;
 
-/// How many addresses are known before the first look for those that can be forgotten.
+/// The number of addresses at which the first search for those that can be forgotten begins.
 const MIN_SWEEP: usize = 1024;
 
-/// How often a look at all of them may be taken.
+/// How often all addresses may be searched.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the log is told that a client is refused.
+/// How often the log says that a client is refused.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The cancelled calls of all clients.
 #[derive(Debug)]
 pub struct Cancels {
-    /// How many a client may have at once.
+    /// How many calls a client may cancel at once.
     limit: u32,
-    /// How many clients are over it, as far as was noticed: while there are none, nobody takes the lock.
+    /// How many clients are known to be over the limit. While there are none, new calls take no lock.
     over: AtomicUsize,
     clients: Mutex<Clients>,
 }
@@ -67,7 +68,7 @@ struct Cancelled {
     is_over: bool,
 }
 
-/// A client has cancelled so many calls that it may make no more for now.
+/// The client has cancelled so many calls that further ones are refused for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("your address has cancelled more than {limit} calls in a short time; wait a while")]
 pub struct TooManyCancels {
@@ -75,13 +76,13 @@ pub struct TooManyCancels {
 }
 
 impl Cancels {
-    /// None if there may be any number of them.
+    /// A counter with this limit; `None` for 0, which means no limit.
     pub fn new(limit: u32) -> Option<Arc<Self>> {
         let (over, clients) = (AtomicUsize::new(0), Mutex::default());
         (limit > 0).then(|| Arc::new(Self { limit, over, clients }))
     }
 
-    /// Begins a call for a peer, unless that has cancelled too many.
+    /// Begins a call of a client, unless it has cancelled too many.
     pub fn begin(self: &Arc<Self>, peer: IpAddr) -> Result<OpenCall, TooManyCancels> {
         let (client, now) = (network(peer), Instant::now());
         if self.over.load(Ordering::Relaxed) > 0 && self.is_over(client, now) {
@@ -159,7 +160,7 @@ impl Cancelled {
     }
 }
 
-/// A call whose answer is not over. Dropping it then is how it is cancelled.
+/// A call whose response is not over. Dropping this counts as a cancellation.
 #[derive(Debug)]
 pub struct OpenCall {
     cancels: Arc<Cancels>,
@@ -169,7 +170,7 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
-    /// The answer is over: whatever happens now is no cancellation.
+    /// Marks the response as over: dropping this no longer counts.
     pub const fn answered(&mut self) {
         self.is_answered = true;
     }

@@ -11,29 +11,29 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The other end of the connection that a request came by; in the extensions of the request.
+/// In the extensions of a request: the other end of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// The connection of a request is encrypted; in the extensions of the request.
+/// In the extensions of a request: its connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encrypted;
 
-/// The networks that trusted proxies are in. A clone is the same.
+/// The networks of the trusted proxies. Clones share the list.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
 
-/// The client that a trusted proxy named; in the extensions of a request.
+/// In the extensions of a request: the client that a trusted proxy named.
 #[derive(Clone, Copy, Debug)]
 struct Named(IpAddr);
 
 impl TrustedProxies {
-    /// Proxies in these networks, and no others.
+    /// Trusts the proxies in these networks, and no others.
     pub fn new(networks: &[IpNet]) -> Self {
         Self(networks.into())
     }
 
-    /// Whether one of them sent the request with these extensions.
+    /// Whether a trusted proxy sent the request with these extensions.
     pub fn sent(&self, extensions: &Extensions) -> bool {
         sender(extensions).is_some_and(|ip| self.contain(ip))
     }
@@ -42,7 +42,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// Finds out which client a request comes from, for [`client_address`].
+    /// Finds out which client a request comes from, and notes it in the extensions for [`client_address`].
     pub fn name_client<B>(&self, mut request: Request<B>) -> Request<B> {
         if self.sent(request.extensions())
             && let Some(client) = self.client_named_in(request.headers())
@@ -52,9 +52,10 @@ impl TrustedProxies {
         request
     }
 
-    /// The last address that no trusted proxy has: each proxy adds the one it was called from at the end, and
-    /// what is before that anybody may have written. If all are trusted, the first; none behind one that is
-    /// no address.
+    /// The last address that is not a trusted proxy's. Each proxy appends the address from which it was
+    /// called; everything before the part that trusted proxies wrote can be forged. If all addresses are
+    /// trusted, this is the first one. If the search meets a value that is not an address, no client is
+    /// named.
     fn client_named_in(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = None;
         for named in addresses(headers) {
@@ -67,8 +68,9 @@ impl TrustedProxies {
     }
 }
 
-/// Of `x-forwarded-for: 192.0.2.1, 10.0.0.1`, or else of `forwarded: for=192.0.2.1, for="[2001:db8::1]:1234"`
-/// (RFC 7239 section 5.2), the last first; None for what is no address, such as `for=unknown`.
+/// Of `x-forwarded-for: 192.0.2.1, 10.0.0.1`, or else of `forwarded: for=192.0.2.1,
+/// for="[2001:db8::1]:1234"` (RFC 7239 section 5.2), the last first; `None` for a value that is not an
+/// address, such as `for=unknown`.
 fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = |name| headers.get_all(name).iter().rev().filter_map(|line| line.to_str().ok());
     let listed = lines(FORWARDED_FOR).flat_map(|line| line.rsplit(',')).map(address);
@@ -90,13 +92,14 @@ fn address(text: &str) -> Option<IpAddr> {
     ip.ok().or_else(bracketed).map(|ip: IpAddr| ip.to_canonical())
 }
 
-/// The other end of the connection that a request with these extensions came by; an IPv4 address is one,
-/// however it is written.
+/// The address at the other end of the connection of a request with these extensions. An IPv4 address that
+/// is written as IPv6 is returned as IPv4.
 pub fn sender(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get().map(|Peer(peer)| peer.ip().to_canonical())
 }
 
-/// The client that a request with these extensions comes from: whom a trusted proxy named, or the sender.
+/// The client of a request with these extensions: the one that a trusted proxy named, or else the other end
+/// of the connection.
 pub fn client_address(extensions: &Extensions) -> Option<IpAddr> {
     named_client(extensions).or_else(|| sender(extensions))
 }

@@ -1,4 +1,4 @@
-//! How many of one sort may be open at once, in all and for one client address: connections, calls, streams.
+//! Limits how many connections, calls or streams are open at once, in all and for one client address.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{Limit, network};
 
-/// Allows so many of one sort at once.
+/// A limit on how many things of one kind are open at once.
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     what: &'static str,
@@ -19,23 +19,24 @@ pub struct ConcurrencyLimit {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    /// No address stays that has nothing open, so that the map is never larger than `total`.
+    /// Only addresses that have something open are in the map, so it is never larger than `total`.
     by_address: HashMap<IpAddr, usize>,
 }
 
 impl ConcurrencyLimit {
-    /// As many as `limit` says, of what is called `what` in the plural.
+    /// Allows as many as `limit` says. `what` is the plural name of the things, such as "calls", for error
+    /// messages.
     pub fn new(what: &'static str, limit: Limit) -> Arc<Self> {
         Arc::new(Self { what, limit, open: Mutex::default() })
     }
 
-    /// How many are open.
+    /// How many are open now.
     pub fn open_count(&self) -> usize {
         self.open().total
     }
 
-    /// One more for a client, until the permit is dropped; a client whose address is not known counts in all
-    /// only.
+    /// Opens one for a client, until the permit is dropped. If the client's address is not known, only the
+    /// limit for all clients applies.
     pub fn try_acquire(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Permit, LimitReached> {
         let client = client.map(network);
         let mut open = self.open();
@@ -61,7 +62,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// Permission for one of them. Dropping it gives it back.
+/// Permission to have one open. Dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "it is open for as long as its permit is held"]
 pub struct Permit {
@@ -69,23 +70,23 @@ pub struct Permit {
     client: Option<IpAddr>,
 }
 
-/// Why there may be no more.
+/// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitReached {
-    /// There are as many as there may be in all.
+    /// As many are open as all clients together may have.
     #[error("the server has {limit} open {what} and takes no more")]
     Total {
-        /// What there are, in the plural.
+        /// The plural name of the things, such as "calls".
         what: &'static str,
-        /// How many there may be.
+        /// How many may be open.
         limit: usize,
     },
-    /// There are as many as one client may have.
+    /// This client has as many open as one client may have.
     #[error("your address has {limit} open {what} and may have no more")]
     PerAddress {
-        /// What there are, in the plural.
+        /// The plural name of the things, such as "calls".
         what: &'static str,
-        /// How many one client may have.
+        /// How many one client may have open.
         limit: usize,
     },
 }

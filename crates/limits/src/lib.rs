@@ -7,27 +7,28 @@ pub mod quota;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// How much there may be of something: connections, calls, bytes.
+/// A limit on connections, calls or bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// In all.
+    /// For all clients together.
     pub total: usize,
     /// For one client address; see [`network`].
     pub per_address: usize,
 }
 
 impl Limit {
-    /// As much as there is of it.
+    /// No limit.
     pub const NONE: Self = Self { total: usize::MAX, per_address: usize::MAX };
 }
 
-/// The client of this response must go on reading it, or the server ends the connection or stream; in the
-/// extensions of the response. A unary call that nobody reads would otherwise hold its memory for ever.
+/// In the extensions of a response: its client must go on reading it, or the server ends the connection or
+/// stream. Otherwise a unary response that is not read would hold its memory for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct MustBeRead;
 
-/// What an address counts as: itself, or for IPv6 its /64, which one customer has (RFC 6177). An IPv4 address
-/// that is written as IPv6 (`::ffff:192.0.2.1`) counts as what it is.
+/// The client to which an address belongs: an IPv4 address is a client of its own; for IPv6 it is the /64,
+/// because one customer has at least that (RFC 6177). An IPv4 address that is written as IPv6
+/// (`::ffff:192.0.2.1`) counts as IPv4.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => {

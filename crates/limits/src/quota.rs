@@ -1,10 +1,11 @@
-//! How many bytes of messages are held at once, in all and for one client address: arriving, unpacked,
-//! answered and not yet read. Calls are bounded in number ([`crate::concurrency`]), but a call can hold
-//! megabytes. gRPC's own servers have a `ResourceQuota` for this.
+//! Limits the bytes of messages in memory, in all and for one client address: requests that arrive or are
+//! decompressed, and responses that are not read yet. The number of calls is limited
+//! ([`crate::concurrency`]), but one call can hold megabytes. gRPC's own servers have a `ResourceQuota` for
+//! this.
 //!
-//! Small messages are free, so they take no lock, and are served while an address is at its bound: what
-//! those can cost is bounded by the number of calls. What would go beyond a bound waits its turn for a
-//! moment.
+//! Small messages are free: they take no lock, and are served even while an address is at its limit. The
+//! number of calls limits what they cost. A message that would exceed a limit waits a moment until others
+//! have left.
 
 use std::{
     collections::HashMap,
@@ -28,19 +29,20 @@ use tokio::{
 
 use crate::{Limit, network};
 
-/// What a message may have without being counted, in bytes.
+/// The largest message that is free, in bytes.
 pub const FREE_BYTES: usize = 16 * 1024;
 
-/// What is counted is rounded up to this many bytes, so that a message takes the lock seldom as it comes.
+/// Counts are rounded up to this many bytes, so that a message that arrives in many pieces takes the lock
+/// seldom.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// How long somebody waits until others have given back what they hold.
+/// How long a message waits until others have released theirs.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// The default in all, in bytes, where there is memory enough.
+/// The default for all clients together, in bytes, if the container has enough memory.
 const TOTAL_BYTES: usize = 256 * 1024 * 1024;
 
-/// The bytes that may be held. A clone is the same.
+/// A limit on the bytes of messages in memory. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Quota(Arc<Shared>);
 
@@ -49,7 +51,7 @@ struct Shared {
     limit: Limit,
     held: Mutex<Held>,
     freed: Arc<Notify>,
-    /// How many wait for others.
+    /// How many messages wait for others.
     waiting: AtomicUsize,
     held_bytes: AtomicUsize,
     refused_total: AtomicU64,
@@ -59,41 +61,41 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
-    /// No address stays that holds nothing.
+    /// Only addresses that hold something are in the map.
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// What became of a quota so far.
+/// How much of a quota is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Bytes that are held; small messages do not count.
+    /// Bytes in memory; small messages do not count.
     pub held_bytes: usize,
-    /// Messages that were refused because too much was held in all.
+    /// Messages that were refused because of the limit for all clients together.
     pub refused_total: u64,
-    /// Messages that were refused because one client address held too much.
+    /// Messages that were refused because of the limit for one client address.
     pub refused_per_address: u64,
 }
 
 /// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaReached {
-    /// As many bytes are held as may be in all.
+    /// All clients together hold as many bytes as they may.
     #[error("the server holds as many bytes of messages as it may, {limit}")]
     Total {
-        /// How many may be, in bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// As many bytes are held as one client may have.
+    /// This client holds as many bytes as one client may.
     #[error("your address has as many bytes of messages here as it may, {limit}")]
     PerAddress {
-        /// How many one client may have, in bytes.
+        /// The limit for one client in bytes.
         limit: usize,
     },
 }
 
 impl Quota {
-    /// As many bytes as `limit` says.
+    /// Allows as many bytes as `limit` says.
     pub fn new(limit: Limit) -> Self {
         Self(Arc::new(Shared {
             limit,
@@ -106,7 +108,7 @@ impl Quota {
         }))
     }
 
-    /// How many bytes are held at the moment, and how many messages were refused so far. Takes no lock.
+    /// How many bytes are in memory now, and how many messages were refused so far. Takes no lock.
     pub fn usage(&self) -> Usage {
         let Shared { held_bytes, refused_total, refused_per_address, .. } = &*self.0;
         Usage {
@@ -116,12 +118,13 @@ impl Quota {
         }
     }
 
-    /// How many bytes it allows.
+    /// The limit.
     pub fn limit(&self) -> Limit {
         self.0.limit
     }
 
-    /// Nothing yet, for a peer; one whose address is not known counts in all only.
+    /// Begins a count for a message of a client, with no bytes yet. If the client's address is not known,
+    /// only the limit for all clients applies.
     pub fn holding(&self, peer: Option<IpAddr>) -> Holding {
         Holding { quota: self.clone(), client: peer.map(network), bytes: 0, waiting: None }
     }
@@ -181,7 +184,7 @@ impl Shared {
     }
 }
 
-/// What one message holds. Dropping it gives it back.
+/// The bytes of one message. Dropping this releases them.
 #[derive(Debug)]
 pub struct Holding {
     quota: Quota,
@@ -190,7 +193,7 @@ pub struct Holding {
     waiting: Option<Pin<Box<Waiting>>>,
 }
 
-/// Somebody who waits until others give something back.
+/// A message that waits until others are released.
 #[derive(Debug)]
 struct Waiting {
     quota: Quota,
@@ -213,8 +216,8 @@ impl Drop for Waiting {
 }
 
 impl Holding {
-    /// Holds a message of so many bytes from now on, in the place of what it held before; ready when there
-    /// is room for it, or there was none for too long.
+    /// Changes the count of the message to this many bytes. Ready when there is room for them, or with an
+    /// error when there was none for too long.
     pub fn poll_hold(
         &mut self,
         cx: &mut Context<'_>,
@@ -246,7 +249,8 @@ impl Holding {
         }
     }
 
-    /// Holds a message of so many bytes from now on if there is room for it at once; else what it held before.
+    /// Changes the count of the message to this many bytes if there is room for them at once; otherwise the
+    /// count stays.
     pub fn try_hold(&mut self, message_bytes: usize) -> Result<(), QuotaReached> {
         let bytes = match message_bytes {
             ..=FREE_BYTES => 0,
@@ -263,12 +267,12 @@ impl Holding {
         Ok(())
     }
 
-    /// How much is held.
+    /// The bytes that are counted.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Holds nothing any more.
+    /// Releases all bytes.
     pub fn give_back(&mut self) {
         self.waiting = None;
         if self.bytes > 0 {
@@ -288,9 +292,9 @@ impl Drop for Holding {
     }
 }
 
-/// What may be held at most, in all and for one address, if an operator says so; else 256 MiB
-/// in all, or half of what a container with less memory may have, and a quarter of it for one address. Four
-/// messages of the largest size always fit then, and two of one address.
+/// The limit that an operator sets with `total` and `per_address`. The default is 256 MiB in all, or half
+/// of the container's memory if that is less, and a quarter of that for one address; but at least four
+/// messages of the largest size in all, and two for one address.
 pub fn limit(
     total: Option<usize>,
     per_address: Option<usize>,
@@ -306,7 +310,7 @@ pub fn limit(
     Limit { total, per_address }
 }
 
-/// How much memory the process may have, in bytes, if it is in a control group that says so.
+/// How much memory the process may use, in bytes, if its control group has a limit.
 /// <https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files>
 fn memory_limit_bytes() -> Option<usize> {
     let of = |path: &str| limit_of(&fs::read_to_string(path).ok()?);

@@ -1,4 +1,4 @@
-//! The body of an answer: bytes that are there, or a file that is read as they are taken.
+//! The body of a response: bytes in memory, or a file that is read while it is sent.
 
 use std::{
     io,
@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer. It fails if a file becomes shorter while it is read, which ends the connection:
-/// its length has been promised.
+/// The body of a response. It fails if the file becomes shorter while it is read, which ends the
+/// connection, because `content-length` was sent already.
 #[derive(Debug, Default)]
 pub struct Body(Inner);
 
@@ -36,7 +36,7 @@ impl Body {
         Self(Inner::File(reading::Reading::new(file, bytes)))
     }
 
-    /// Its bytes, if they are there.
+    /// Its bytes, if they are in memory.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match &self.0 {
             Inner::Whole(bytes) => Some(bytes),
@@ -44,7 +44,7 @@ impl Body {
         }
     }
 
-    /// How many bytes are to come.
+    /// How many bytes are left.
     pub(crate) fn remaining_bytes(&self) -> u64 {
         match &self.0 {
             Inner::Whole(bytes) => bytes.len() as u64,

@@ -1,4 +1,4 @@
-//! A file of the page, as a source of files gives it.
+//! A file of the page, as a source of files returns it.
 
 use std::{borrow::Cow, fmt::Write as _};
 
@@ -10,24 +10,24 @@ use crate::{body::Body, scripts};
 /// File extensions of precompressed forms, best first, with the content coding they are.
 pub(crate) const PRECOMPRESSED: [(&str, &str); 2] = [("br", "br"), ("gz", "gzip")];
 
-/// Which codings a client takes, in the order of [`PRECOMPRESSED`].
+/// Which codings a client accepts, in the order of [`PRECOMPRESSED`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Codings(pub(crate) [bool; PRECOMPRESSED.len()]);
 
 impl Codings {
-    /// Those that a client takes, best first: the extension of such a file, and the coding.
+    /// The codings that a client accepts, best first: the extension of such a file, and the coding.
     pub(crate) fn taken(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         PRECOMPRESSED.into_iter().zip(self.0).filter_map(|(form, taken)| taken.then_some(form))
     }
 }
 
-/// A file, in the form that a client gets.
+/// A file, in the form that the client gets.
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) body: Body,
     /// The coding of `body`; None for the file as it is.
     pub(crate) coding: Option<&'static str>,
-    /// Stands for these very bytes; without quotes.
+    /// The tag of exactly these bytes, without quotes.
     pub(crate) tag: String,
     /// Whether the file's name carries the hash of its bytes, so that they never change.
     pub(crate) is_immutable: bool,
@@ -39,7 +39,7 @@ pub(crate) struct File {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) file: File,
-    /// Whether it is the page, for want of a file of that name.
+    /// Whether it is the page, because there is no file of that name.
     pub(crate) is_index: bool,
 }
 
@@ -62,8 +62,8 @@ pub(crate) fn hex(digest: &[u8]) -> String {
     )
 }
 
-/// Whether a name is `{stem}-{hash}.{extension}` with the file's own hash. A name that merely looks hashed
-/// is not believed.
+/// Whether a name is `{stem}-{hash}.{extension}` with the file's own hash. A name with another hash does
+/// not count.
 pub(crate) fn carries_hash(name: &str, hash: &str) -> bool {
     name.rsplit_once('.')
         .and_then(|(stem, _extension)| stem.rsplit_once('-'))

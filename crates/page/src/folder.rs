@@ -1,8 +1,8 @@
 //! The page in a folder on disk, which may change while it is served.
 //!
-//! Every request looks at the folder, on a thread for blocking work. What has been learnt of a file (its
-//! hash, its scripts, its compressed form) is kept in [`kept`] and holds as long as the file has the same
-//! length, time and number; bytes that are not kept are read as the client takes them.
+//! Every request looks at the folder, on a thread for blocking work. What is known of a file (its hash, its
+//! scripts, its compressed form) is kept in [`kept`], and is valid as long as the file has the same length,
+//! time and number. Bytes that are not kept are read while they are sent.
 
 mod kept;
 mod read;
@@ -27,21 +27,21 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
-    /// There is nothing of that name.
+    /// There is no folder of that name.
     #[error("there is no folder {}", .0.display())]
     Missing(PathBuf),
-    /// It is a file, or something else that holds no files.
+    /// It is a file or something else that is not a folder.
     #[error("{} is not a folder", .0.display())]
     NotAFolder(PathBuf),
-    /// A page needs an `index.html`, within its folder.
+    /// The folder has no `index.html`, or only a link that leads out of the folder.
     #[error("there is no index.html in {}; name the folder of a built page", .0.display())]
     NoIndex(PathBuf),
-    /// The operating system did not let it be read.
+    /// The operating system does not allow it to be read.
     #[error("{} cannot be read: {error}", path.display())]
     Unreadable {
         /// The folder, or the file in it.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         error: io::Error,
     },
 }
@@ -114,7 +114,7 @@ impl Inner {
         learnt.and_then(|learnt| learnt.scripts.clone()).unwrap_or_default()
     }
 
-    /// The file of this name, if there is one that may be served.
+    /// The file of this name, if it exists and may be served.
     fn file(&self, name: &str, codings: Codings) -> Option<File> {
         if self.is_form_of_another(name) {
             return None;

@@ -1,5 +1,5 @@
-//! The headers of every answer: how little the page needs. What it does not need is then of no use to
-//! somebody who smuggles something into it.
+//! The headers of every response, which say how little the page needs: an attacker who injects something
+//! into the page cannot use anything else.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -7,12 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Needs {
-    /// What pages commonly do: load everything from their own origin, call it, put styles, images and
-    /// fonts into the page itself, and open windows of other origins, to sign in, say.
+    /// What pages commonly do: load everything from their own origin, call it, contain styles, images and
+    /// fonts, and open windows of other origins, for instance to sign in.
     #[default]
     Common,
-    /// Scripts, styles and images in files of its own, WebAssembly, calls to its own origin; no fonts, no
-    /// workers, no devices, no `style` attributes.
+    /// Scripts, styles and images in files of its own, WebAssembly, and calls to its own origin; but no
+    /// fonts, no workers, no devices, no `style` attributes.
     Least,
 }
 
@@ -20,12 +20,12 @@ pub enum Needs {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// What the page [`Needs`], and the scripts in its HTML by their hashes.
+    /// A policy that allows what the page [`Needs`], and the scripts in its HTML by their hashes.
     #[default]
     Computed,
-    /// This, for every answer.
+    /// This policy, for every response.
     Fixed(HeaderValue),
-    /// None is sent.
+    /// No policy is sent.
     Omitted,
 }
 
@@ -38,13 +38,13 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
-/// What a page with the [`Needs::Least`] does without.
+/// The features that a page with [`Needs::Least`] does not use.
 const NO_DEVICES: &str = "camera=(), display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), \
      gyroscope=(), accelerometer=(), magnetometer=(), microphone=(), midi=(), payment=(), \
      picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), usb=(), \
      xr-spatial-tracking=()";
 
-/// Adds them. `scripts` are the sources of the scripts in the page.
+/// Adds the headers. `scripts` are the sources of the scripts in the page.
 pub(crate) fn add(headers: &mut HeaderMap, needs: Needs, policy: &Policy, scripts: &str) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -37,7 +37,7 @@ use self::{
 
 /// A built page, and how it is served.
 ///
-/// It is cheap to clone, answers by [`respond`](Self::respond), and is a tower service.
+/// It is cheap to clone. Use [`respond`](Self::respond), or use it as a tower service.
 #[derive(Clone, Debug)]
 pub struct Page {
     files: Arc<Files>,
@@ -62,15 +62,15 @@ impl Page {
     /// The page in a folder. Its files are read when they are asked for, so what changes there is served
     /// from then on. Hidden files, and links that lead out of the folder, are not.
     ///
-    /// Must be answered for within a tokio runtime.
+    /// Requires a tokio runtime to respond.
     pub fn in_folder(path: impl AsRef<std::path::Path>) -> Result<Self, FolderError> {
         let folder = folder::Folder::new(path.as_ref());
         folder.check()?;
         Ok(Self::new(Files::Folder(folder)))
     }
 
-    /// The same as [`in_folder`](Self::in_folder), of a folder that need not be there yet: until it is,
-    /// every answer is 404.
+    /// The same as [`in_folder`](Self::in_folder), for a folder that need not exist yet: until it does,
+    /// every response is 404.
     pub fn in_folder_to_come(path: impl AsRef<std::path::Path>) -> Self {
         Self::new(Files::Folder(folder::Folder::new(path.as_ref())))
     }
@@ -79,7 +79,7 @@ impl Page {
         Self { files: Arc::new(files), needs: Needs::default(), policy: Policy::default() }
     }
 
-    /// Says what the page does in a browser, so that browsers keep it from everything else.
+    /// Sets what the page may do in a browser. Browsers forbid everything else.
     #[must_use]
     pub fn with_needs(self, needs: Needs) -> Self {
         Self { needs, ..self }
@@ -91,7 +91,7 @@ impl Page {
         Self { policy, ..self }
     }
 
-    /// Answers a request for the page or one of its files:
+    /// The response to a request for the page or one of its files:
     ///
     /// - 200 with the file, or with the page, if the path is a place in it: its last part has no dot;
     /// - 304 if `if-none-match` says that the client has it;

@@ -1,12 +1,11 @@
-//! What the path of a request names: a file of the page, or a place in it.
+//! What the path of a request names: a file of the page, or a place in the page.
 
 use percent_encoding::percent_decode_str;
 
 /// The file that is the page.
 pub(crate) const INDEX: &str = "index.html";
 
-/// A place in the page lies no deeper than this; there is no need for more, and each level costs
-/// something ([`crate::relative`]).
+/// The largest depth of a place in the page, because each level costs something ([`crate::relative`]).
 const DEEPEST: usize = 32;
 
 /// The path of a request, decoded.
@@ -44,7 +43,7 @@ fn part(encoded: &str) -> Option<String> {
     (!part.contains(separates)).then(|| part.into_owned())
 }
 
-/// Hidden files are nobody's business but for those that RFC 8615 puts there.
+/// Whether the path is below `.well-known` (RFC 8615). Other hidden files are not served.
 fn is_well_known(parts: &[String]) -> bool {
     parts.split_first().is_some_and(|(first, rest)| {
         first == ".well-known" && rest.iter().all(|part| !part.starts_with('.'))

@@ -1,9 +1,9 @@
-//! What a request says of the form it wants: which codings it takes, which version it has.
+//! What a request says about the form it wants: which codings the client accepts, which version it has.
 
 use http::{HeaderMap, header};
 
-/// Whether `accept-encoding` takes a coding: named, or covered by `*`, and not with a weight of zero
-/// (RFC 9110 section 12.5.3).
+/// Whether `accept-encoding` accepts a coding, by its name or by `*`, with a weight other than zero (RFC
+/// 9110 section 12.5.3).
 pub fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     let offers = headers
         .get_all(header::ACCEPT_ENCODING)
@@ -27,7 +27,7 @@ pub fn accepts(headers: &HeaderMap, coding: &str) -> bool {
     any
 }
 
-/// Whether a value of `if-none-match` names this tag, weakly compared as RFC 9110 section 13.1.2 wants.
+/// Whether a value of `if-none-match` contains this tag, by the weak comparison of RFC 9110 section 13.1.2.
 /// `etag` has its quotes.
 pub fn etag_matches(if_none_match: &[u8], etag: &str) -> bool {
     std::str::from_utf8(if_none_match).is_ok_and(|tags| {

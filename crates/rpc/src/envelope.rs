@@ -3,11 +3,8 @@
 
 use std::mem;
 
+use runnel_wire::PREFIX_BYTES;
 use tonic::Status;
-
-/// The head of a length-prefixed message: a flag and the length, big-endian.
-/// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests>
-const PREFIX_BYTES: usize = 5;
 
 /// Which rule the messages break.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

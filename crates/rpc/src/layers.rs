@@ -9,7 +9,7 @@
 //! | [`methods`] | what kind of method it is, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | an [observer](super::observer) is told of each call once, with the status it really ended with |
-//! | [`filter`](filter::filter) of [`access`](super::access) | a page of another origin may not call; on loopback, only calls for a name that is ours |
+//! | [`filter`](mod@super::filter) of [`access`](super::access) | a page of another origin may not call; on loopback, only calls for a name that is ours |
 //! | [`admission`] | how many calls may be open |
 //! | [`response_limits`] | the size of a response's messages and metadata; no status behind half a message |
 //! | [`response_quota`] | how many bytes of large responses are held |
@@ -76,32 +76,32 @@ impl Layers {
 
 impl<O: Observer> Layers<O> {
     /// How much a call may cost.
-    pub const fn limits(mut self, limits: Limits) -> Self {
+    pub const fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// The quota of bytes of messages held, if a service or another server shares it. Without it, the layers
     /// make one of their own from [`Limits::held_bytes`].
-    pub fn quota(mut self, quota: Quota) -> Self {
+    pub fn with_quota(mut self, quota: Quota) -> Self {
         self.quota = Some(quota);
         self
     }
 
     /// Which pages may call, and which proxies are trusted.
-    pub fn access(mut self, access: Access) -> Self {
+    pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
     /// What ends open calls when the server ends.
-    pub fn drain(mut self, drain: Drain) -> Self {
+    pub fn with_drain(mut self, drain: Drain) -> Self {
         self.drain = drain;
         self
     }
 
     /// What is told of every call.
-    pub fn observer<P: Observer>(self, observer: P) -> Layers<P> {
+    pub fn with_observer<P: Observer>(self, observer: P) -> Layers<P> {
         let Self { limits, quota, access, drain, observer: _, forwards } = self;
         Layers { limits, quota, access, drain, observer, forwards }
     }

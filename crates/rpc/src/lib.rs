@@ -46,7 +46,7 @@ pub use self::{
     descriptor_error::DescriptorError,
     drain::Drain,
     layers::Layers,
-    limits::{Limits, MESSAGE_LIMIT_BYTES, METADATA_LIMIT_BYTES, ResponseLimits},
+    limits::{Limits, ResponseLimits},
     normalize::Protocol,
     observer::Observer,
     raw_body::{Messages, RawBody},
@@ -57,7 +57,3 @@ pub use self::{
     trace_parent::TraceParent,
     trailers::Trailers,
 };
-
-/// How the content type of every flavour of gRPC begins.
-#[doc(hidden)]
-pub const CONTENT_TYPE_PREFIX: &[u8] = b"application/grpc";

@@ -6,20 +6,18 @@ use runnel_limits::{
     Limit,
     quota::{self, Quota},
 };
-
-/// The largest message that every gRPC client takes unless told otherwise, in bytes: 4 MiB.
-pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
 /// The most metadata that gRPC's own clients take, in bytes: 16 KiB.
 /// <https://github.com/grpc/grpc/blob/master/include/grpc/impl/channel_arg_names.h>,
 /// `GRPC_ARG_ABSOLUTE_MAX_METADATA_SIZE`
-pub const METADATA_LIMIT_BYTES: usize = 16 * 1024;
+const METADATA_LIMIT_BYTES: usize = 16 * 1024;
 
 /// How many calls or streams may be open at once by default.
 const OPEN: Limit = Limit { total: 4096, per_address: 1024 };
 
-/// Five times what a search at each key needs, ten a second, for each who shares an address with others;
-/// and less than the thousand that make Go's server close a connection.
+/// A page that searches at each key press cancels ten calls a second. This allows five such pages behind one
+/// address, and is less than the thousand cancelled calls at which Go's server closes a connection.
 const CANCELS_PER_ADDRESS: u32 = 500;
 
 /// How much a call may cost.
@@ -69,7 +67,7 @@ pub struct ResponseLimits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_bytes: MESSAGE_LIMIT_BYTES,
+            message_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
             response: ResponseLimits::default(),
             unary_deadline: Some(Duration::from_mins(1)),
             request_timeout: Some(Duration::from_mins(1)),
@@ -84,7 +82,7 @@ impl Default for Limits {
 
 impl Default for ResponseLimits {
     fn default() -> Self {
-        Self { message_bytes: MESSAGE_LIMIT_BYTES, metadata_bytes: METADATA_LIMIT_BYTES }
+        Self { message_bytes: DEFAULT_MESSAGE_LIMIT_BYTES, metadata_bytes: METADATA_LIMIT_BYTES }
     }
 }
 

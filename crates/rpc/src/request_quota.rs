@@ -16,10 +16,7 @@ use runnel_limits::{
     client::client_address,
     quota::{FREE_BYTES, Holding, Quota, QuotaReached},
 };
-
-/// The head of a message, and the flag of a compressed one.
-const PREFIX_BYTES: usize = 5;
-const COMPRESSED: u8 = 1;
+use runnel_wire::{COMPRESSED_FLAG, PREFIX_BYTES};
 
 /// How many bytes a compressed one can become, at most:
 /// <https://www.zlib.net/zlib_tech.html>, "Maximum Compression Factor".
@@ -60,7 +57,7 @@ impl RequestQuota {
         if !self.gzip || !self.single {
             return;
         }
-        if begins && piece.first().is_some_and(|flag| flag & COMPRESSED != 0) {
+        if begins && piece.first().is_some_and(|flag| flag & COMPRESSED_FLAG != 0) {
             let count = Count { bytes: 0, limit_bytes: self.limit_bytes };
             self.measure = Some(Box::new(GzDecoder::new(count)));
         }

@@ -44,7 +44,7 @@ const PIECE_BYTES: usize = 32 * 1024;
 pub struct Reserved(Arc<Mutex<Option<Holding>>>);
 
 impl Reserved {
-    /// Of the quota that the layers have: [`Layers::quota`](super::Layers::quota).
+    /// Of the quota that the layers have: [`Layers::with_quota`](super::Layers::with_quota).
     pub fn new(holding: Holding) -> Self {
         // Extensions must be cloneable; the first to take it has it.
         Self(Arc::new(Mutex::new(Some(holding))))

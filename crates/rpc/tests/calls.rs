@@ -87,7 +87,7 @@ async fn status(response: Response<Body>) -> Status {
 async fn an_observer_is_told_of_each_call_once() {
     let (notes, others) = (Notes::default(), Notes::default());
     let limits = Limits { streams: Limit { total: 1, per_address: 1 }, ..Limits::default() };
-    let layers = Layers::new().limits(limits).observer((notes.clone(), others.clone()));
+    let layers = Layers::new().with_limits(limits).with_observer((notes.clone(), others.clone()));
     let calls = layers.around(services().await).unwrap();
 
     assert_eq!(status(call(&calls, CHECK).await).await.code(), Code::Ok);
@@ -119,7 +119,7 @@ async fn the_limit_of_messages_holds_also_for_a_service_that_has_layers_of_its_o
     assert_eq!(status(call(&inner, CHECK).await).await.code(), Code::Ok);
 
     let response = ResponseLimits { message_bytes: 1, ..ResponseLimits::default() };
-    let layers = Layers::new().limits(Limits { response, ..Limits::default() });
+    let layers = Layers::new().with_limits(Limits { response, ..Limits::default() });
     let methods = services().await.methods().unwrap();
     let outer = layers.around_service(inner, methods.into());
     assert_eq!(status(call(&outer, CHECK).await).await.code(), Code::ResourceExhausted);

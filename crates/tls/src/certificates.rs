@@ -1,5 +1,4 @@
-//! Certificates and keys in PEM files, and their renewal while the server runs: its own, and what it
-//! shows to backends and trusts them by.
+//! Certificates and keys in PEM files, and their renewal while the program runs.
 
 use std::{
     fmt,
@@ -18,95 +17,95 @@ use tokio_rustls::rustls::{
 
 use crate::{hangups::Hangups, trust::Trusted, words};
 
-/// Why there can be no TLS.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file does not contain what it should.
     #[error("{} is no PEM file with {what}: {source}", .path.display())]
     Pem {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// What it should contain.
         what: &'static str,
         /// What is wrong with it.
         source: pem::Error,
     },
-    /// A certificate or key cannot be used, or does not belong to the other.
+    /// A certificate or a key cannot be used, or they do not belong together.
     #[error("{} cannot be used: {}", .path.display(), words::of(.source))]
     Unusable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: rustls::Error,
     },
-    /// A key of a kind that there is no cryptography for.
+    /// The kind of a key is not supported.
     #[error(
         "{} has a key for {kind}, which is not supported: make one for P-256, P-384, Ed25519 or RSA",
         .path.display()
     )]
     KeyKind {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
-        /// What it is for.
+        /// The kind of the key.
         kind: &'static str,
     },
-    /// A key that needs a password.
+    /// A key is encrypted with a password.
     #[error("the private key in {} is encrypted: write it without a password", .0.display())]
     Encrypted(PathBuf),
-    /// Those to trust cannot be used.
+    /// The certificates to trust cannot be used.
     #[error("{} cannot be used: {source}", .path.display())]
     Ca {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: VerifierBuilderError,
     },
-    /// Nobody to trust.
+    /// The system has no certificates to trust.
     #[error("the system has no root certificates ({0}); name a file with some")]
     NoSystemRoots(String),
-    /// The ciphers and versions of TLS do not go together.
+    /// The ciphers do not fit the versions of TLS.
     #[error("TLS cannot be used: {0}")]
     Versions(rustls::Error),
-    /// SIGHUP cannot be listened for.
+    /// The program cannot listen for SIGHUP.
     #[error("cannot listen for SIGHUP: {0}")]
     Signal(io::Error),
 }
 
-/// Files, and what is made of them.
+/// Files, and the value that is made from them.
 pub trait Files: Send + Sync {
-    /// What is in them.
+    /// The contents of the files.
     type Contents: PartialEq + Send + Sync;
-    /// What is made of that. Clones are cheap.
+    /// The value that is made from the contents, such as a TLS configuration. Clones are cheap.
     type Made: Clone + Send + Sync;
-    /// What they are called in the log.
+    /// The name of the files in the log.
     const NAME: &'static str;
 
-    /// Reads them.
+    /// Reads the files.
     fn read(&self) -> impl Future<Output = Result<Self::Contents, TlsError>> + Send;
-    /// Makes something of their contents; fails if they cannot be used.
+    /// Makes the value from the contents; fails if they cannot be used.
     fn make(&self, contents: &Self::Contents) -> Result<Self::Made, TlsError>;
 }
 
-/// What was made of files, and is made anew when they change.
+/// A value that is made from files, and made anew when the files change.
 pub struct Renewal<F: Files> {
     files: F,
     interval: Duration,
     hangups: Hangups,
-    /// What the files held when they were last looked at, whether it could be used or not.
+    /// The contents of the files when they were last read, whether they could be used or not.
     seen: Option<F::Contents>,
     current: watch::Sender<F::Made>,
 }
 
 impl<F: Files> Renewal<F> {
-    /// Reads the files, which must be good at the start. They will be looked at every `interval`.
+    /// Reads the files, which must be usable. [`Self::renew`] will read them again every `interval`.
     pub async fn load(files: F, interval: Duration) -> Result<Self, TlsError> {
         let contents = files.read().await?;
         let (current, _) = watch::channel(files.make(&contents)?);
@@ -114,14 +113,14 @@ impl<F: Files> Renewal<F> {
         Ok(Self { files, interval, hangups, seen: Some(contents), current })
     }
 
-    /// What new connections use, now and later.
+    /// The value for new connections, now and after each renewal.
     pub fn current(&self) -> watch::Receiver<F::Made> {
         self.current.subscribe()
     }
 
-    /// Looks at the files now and then, and at once when a SIGHUP comes; never ends. The bytes tell
-    /// whether anything has changed: times do not when a link is swapped, as Kubernetes does. What
-    /// cannot be used changes nothing, so that a mistake does not take a running server off the air.
+    /// Reads the files at each interval, and at once when a SIGHUP comes; never ends. It compares their
+    /// bytes, because times do not change when a link is switched, as Kubernetes does. Files that cannot be
+    /// used change nothing, so that a mistake does not stop a running server.
     pub async fn renew(mut self) {
         loop {
             let asked = tokio::select! {
@@ -159,12 +158,12 @@ impl<F: Files> fmt::Debug for Renewal<F> {
     }
 }
 
-/// The bytes of a file.
+/// The contents of a file.
 pub async fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).await.map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
-/// The same, if there is to be a file.
+/// The contents of a file; `None` if no path is given.
 pub async fn read_any(path: Option<&Path>) -> Result<Option<Vec<u8>>, TlsError> {
     match path {
         Some(path) => read(path).await.map(Some),
@@ -172,7 +171,7 @@ pub async fn read_any(path: Option<&Path>) -> Result<Option<Vec<u8>>, TlsError> 
     }
 }
 
-/// The certificates in what was read from `path`, one at least.
+/// The certificates in `pem`, which was read from `path`; at least one.
 pub fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let broken = |source| TlsError::Pem { path: path.to_owned(), what: "certificates", source };
     let certificates: Vec<_> =
@@ -183,7 +182,8 @@ pub fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'stati
     Ok(certificates)
 }
 
-/// Whom to trust: the certificates in what was read from `path`, and what comes from them.
+/// The certificates to trust in `pem`, which was read from `path`: a peer needs one of them, or one that
+/// they have issued.
 pub fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
     let certificates = certificates(path, pem)?;
     let mut roots = rustls::RootCertStore::empty();
@@ -194,7 +194,7 @@ pub fn trusted(path: &Path, pem: &[u8]) -> Result<Trusted, TlsError> {
     Ok(Trusted { certificates, roots })
 }
 
-/// The private key in what was read from `path`.
+/// The private key in `pem`, which was read from `path`.
 pub fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let what = "a private key";
     let path = path.to_owned();

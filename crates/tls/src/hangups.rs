@@ -1,8 +1,8 @@
-//! SIGHUP, by which an operator asks a server to look at its files again.
+//! SIGHUP, with which an operator asks a server to read its files again.
 
 use std::io;
 
-/// SIGHUP, which asks a server to look at its files again. Once installed it no longer ends the process.
+/// Listens for SIGHUP. From then on the signal no longer ends the process.
 #[derive(Debug)]
 pub(crate) struct Hangups(#[cfg(unix)] tokio::signal::unix::Signal);
 

@@ -1,6 +1,6 @@
-//! Which peers are trusted in TLS: those with a certificate that comes from one in a file, and those with one
-//! that is in the file itself. `openssl req -x509` makes a certificate which is an authority's and a server's own
-//! at once; every other gRPC client takes it when it is told to trust it, and rustls does not.
+//! Which peers TLS trusts: those whose certificate is in a file, and those whose certificate was issued by
+//! one in the file. `openssl req -x509` makes a certificate that is an authority's and a server's own at
+//! once. Other gRPC clients accept it when they are told to trust it, and rustls alone does not.
 
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ use tokio_rustls::rustls::{
     },
 };
 
-/// The certificates in a file, and what comes from them.
+/// The certificates in a file, and those that they have issued.
 pub struct Trusted {
-    /// Those that are trusted themselves.
+    /// The certificates that are trusted themselves.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// Those that others may come from.
+    /// The certificates that may have issued others.
     pub roots: RootCertStore,
 }
 
 impl Trusted {
-    /// Judges servers.
+    /// Verifies the certificates of servers.
     pub fn servers(
         self,
         provider: Arc<CryptoProvider>,
@@ -39,7 +39,7 @@ impl Trusted {
         Ok(Arc::new(Judge { certificates: self.certificates, chains }))
     }
 
-    /// Judges clients.
+    /// Verifies the certificates of clients.
     pub fn clients(
         self,
         provider: Arc<CryptoProvider>,
@@ -50,7 +50,7 @@ impl Trusted {
     }
 }
 
-/// Judges by chains of certificates, and then by the certificates themselves.
+/// Verifies chains of certificates first, and then the certificates themselves.
 #[derive(Debug)]
 struct Judge<V> {
     certificates: Vec<CertificateDer<'static>>,

@@ -1,4 +1,4 @@
-//! What goes wrong in TLS, in words that say what to do. The library's own have numbers of algorithms and
+//! Errors of TLS, in words that say what to do. The messages of rustls contain numbers of algorithms and
 //! names of its types.
 
 use std::io;
@@ -7,7 +7,7 @@ use tokio_rustls::rustls::{
     AlertDescription, CertificateError, Error, InconsistentKeys, PeerIncompatible,
 };
 
-/// What ended a handshake.
+/// Why a handshake failed.
 pub fn of_handshake(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
@@ -19,7 +19,7 @@ pub fn of_handshake(error: &io::Error) -> String {
     }
 }
 
-/// What an error of the library means.
+/// What an error of rustls means.
 pub fn of(error: &Error) -> String {
     let words = match error {
         Error::InvalidCertificate(why) => {
@@ -84,7 +84,8 @@ fn of_certificate(error: &CertificateError) -> String {
     }
 }
 
-/// `algorithm` is an `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2), with or without what is around it.
+/// `algorithm` is an `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2), with or without its enclosing
+/// structure.
 fn unsupported(algorithm: &[u8]) -> String {
     let named = KINDS.iter().find(|(oid, _)| contains(algorithm, oid)).map(|(_, name)| *name);
     let named = named.unwrap_or("in a way that has no name here");
@@ -109,8 +110,7 @@ fn of_alert(alert: AlertDescription) -> String {
     words.to_owned()
 }
 
-/// Kinds of keys and signatures that are not supported and that people have, by the object identifier
-/// that a key or a certificate names them by.
+/// Common kinds of keys and signatures that are not supported, by their object identifiers.
 const KINDS: [(&[u8], &str); 13] = [
     (&[0x2b, 0x81, 0x04, 0x00, 0x23], "P-521"),
     (&[0x2b, 0x81, 0x04, 0x00, 0x21], "P-224"),
@@ -127,7 +127,7 @@ const KINDS: [(&[u8], &str); 13] = [
     (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03], "a signature of the newest kind"),
 ];
 
-/// What a private key is for, if that is known and not supported.
+/// The kind of a private key, if it is known and not supported.
 pub fn unsupported_key(der: &[u8]) -> Option<&'static str> {
     // With the tag and the length before it: a key is random bytes.
     let names = |oid: &[u8]| {

@@ -1,4 +1,4 @@
-//! Where one connection of a backend goes to.
+//! The address that a connection to a backend is made to.
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
-//! Whom calls to a backend are for, where that is not the backend's own address: name-based routers
-//! (Knative, Istio, an ingress) choose by `:authority`.
+//! The `:authority` of calls, where it is not the one in the backend's URL: name-based routers (Knative, Istio,
+//! an ingress) choose a service by it.
 
 use std::{fmt, str::FromStr};
 
@@ -8,13 +8,13 @@ use http::uri::Authority;
 /// The `:authority` of forwarded calls, in place of the one in the backend's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackendAuthority {
-    /// What each client called: its `:authority`, or its `host` over HTTP/1.1.
+    /// The `:authority` that each client called, or its `host` over HTTP/1.1.
     Client,
-    /// This, for every call, those about health and reflection too.
+    /// This one, for every call, those about health and reflection too.
     Named(Authority),
 }
 
-/// Text that is no authority.
+/// The text is not an authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an authority is HOST or HOST:PORT, or the word `client` for what each client called")]
 pub struct NoAuthority;

@@ -1,4 +1,4 @@
-//! One call to one backend, from the head of its request to the head of its answer.
+//! One call to one backend, from the head of its request to the head of its response.
 
 use std::{
     future::{Future as _, poll_fn},
@@ -13,22 +13,22 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
 
 use super::{
-    answer::{self, AnswerBody},
     connection::Connection,
+    endpoint::Lease,
     fault::Fault,
-    peer::Lease,
     request_body::{RequestBody, Sending},
+    response_body::{self, ResponseBody},
 };
 
-/// How a call went wrong before its answer began.
+/// How a call went wrong before its response began.
 pub(super) enum Failure {
     /// The client's request broke off, or broke a rule.
     Request(Status),
-    /// The backend did not answer. With the request's body, unless it is too long to be sent again.
+    /// The backend did not respond. With the request's body, which may have grown too long to be sent again.
     Backend(Fault, RequestBody),
 }
 
-/// Makes a call in the place of `lease`. `head` says everything but where to: see [`super::headers`].
+/// Makes a call with `lease`; `head` is made by [`super::headers`].
 pub(super) async fn attempt(
     lease: Lease,
     head: Request<()>,
@@ -36,7 +36,7 @@ pub(super) async fn attempt(
 ) -> Result<Response<Body>, Failure> {
     let first = body.piece_that_is_there().await.map_err(Failure::Request)?;
     let lost = |error: &h2::Error| Fault::of_stream(error, lease.connection.ended());
-    let (answer, stream) =
+    let (response, stream) =
         match lease.connection.sender().send_request(head, first.is_none() && body.is_end_stream())
         {
             Ok(sent) => sent,
@@ -50,40 +50,41 @@ pub(super) async fn attempt(
                 return Err(Failure::Backend(fault, body));
             }
         };
-    let unread = (Arc::clone(&lease.peer.unread), lease.client);
+    let unread = (Arc::clone(&lease.endpoint.unread), lease.client);
     let mut sending = Sending::new(first, body, stream, &lease.connection.windows, unread);
     let unanswered = Unanswered(&lease.connection);
-    let (answered, sent) = head_of_answer(answer, &mut sending).await.map_err(Failure::Request)?;
+    let (response, sent) =
+        head_of_response(response, &mut sending).await.map_err(Failure::Request)?;
     std::mem::forget(unanswered);
-    let mut answered = match answered {
-        Ok(answered) => answered,
+    let mut response = match response {
+        Ok(response) => response,
         Err(error) => {
             let fault = lost(&error);
             if let Fault::GoneAway(_) = fault {
                 // That is no fault of a server that lets no connection grow old.
                 lease.connection.leave();
             } else {
-                lease.peer.broke(&fault);
+                lease.endpoint.broke(&fault);
             }
             return Err(Failure::Backend(fault, sending.into_body()));
         }
     };
-    if let Err(fault) = answer::check(&mut answered) {
-        lease.peer.broke(&fault);
+    if let Err(fault) = response_body::check(&mut response) {
+        lease.endpoint.broke(&fault);
         return Err(Failure::Backend(fault, sending.into_body()));
     }
-    let mut request = answer::Request { _counted: sending.counted(), ..Default::default() };
+    let mut request = response_body::Request { _counted: sending.counted(), ..Default::default() };
     if !sent {
         let fault = request.fault.clone();
         sending.body_mut().forget();
         request.sending = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(status) = poll_fn(|cx| sending.poll(cx)).await {
-                // The answer, which is reset by now, tells it.
+                // The response, which is reset by now, tells it.
                 let _ = fault.set(status);
             }
         })));
     }
-    Ok(AnswerBody::wrap(answered, lease, request))
+    Ok(ResponseBody::wrap(response, lease, request))
 }
 
 /// A call that is cancelled if this is dropped.
@@ -95,9 +96,9 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Sends the request and waits for the answer's head; with it, whether all was sent.
-async fn head_of_answer(
-    mut answer: h2::client::ResponseFuture,
+/// Sends the request and waits for the response's head; with it, whether all was sent.
+async fn head_of_response(
+    mut response: h2::client::ResponseFuture,
     sending: &mut Sending,
 ) -> Result<(Result<Response<RecvStream>, h2::Error>, bool), Status> {
     let mut sent = false;
@@ -106,7 +107,7 @@ async fn head_of_answer(
             outcome?;
             sent = true;
         }
-        Pin::new(&mut answer).poll(cx).map(|answered| Ok((answered, sent)))
+        Pin::new(&mut response).poll(cx).map(|response| Ok((response, sent)))
     })
     .await
 }

@@ -31,17 +31,17 @@ use tokio::{
 use super::{
     address::Address,
     fault::Fault,
-    target::Target,
+    upstream::Upstream,
     windows::{Watched, Windows},
 };
 
-/// How much of an answer may be on its way to a reader that does not read. A connection has one window for
+/// How much of a response may be on its way to a reader that does not read. A connection has one window for
 /// all its streams: HTTP/2 has no other way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Window {
-    /// Of so many at once that what they hold stays within its bound.
+    /// For so many responses at once that what they hold stays within the quota.
     Large,
-    /// Of all others: slower, and as little as a small message may have without being counted.
+    /// For all others: slower, and as little as a small message may have without being counted.
     Small,
 }
 
@@ -66,7 +66,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How much is read from a backend at once. h2 alone reads twice for each frame of a long stream.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// The largest list of headers, or of trailers, that an answer may have, in bytes.
+/// The largest list of headers, or of trailers, that a response may have, in bytes.
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 
 /// A dead machine sends no FIN. The kernel finds out, after about a minute; it costs the backend
@@ -77,7 +77,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// (`GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS`, `EnforcementPolicy.MinTime`).
 const PING_PAUSE: Duration = Duration::from_mins(5);
 
-/// How long a call that was cancelled before its answer began counts as one at which a backend works.
+/// How long a call that was cancelled before its response began counts as one at which a backend works.
 const CANCELLED_PAUSE: Duration = Duration::from_secs(5);
 
 /// That many such calls no backend minds, though it allows fewer streams.
@@ -86,48 +86,50 @@ const MIN_CANCELLED_CALLS: usize = 100;
 /// A working connection: the backend has answered a ping on it.
 pub(super) struct Connection {
     sender: SendRequest<Bytes>,
-    /// That of its answers.
+    /// The window of each of its responses.
     pub(super) window: Window,
-    /// Those of its requests.
+    /// The windows of its requests.
     pub(super) windows: Arc<Windows>,
     pub(super) open_calls: AtomicUsize,
-    /// Calls that were cancelled a short while ago, before their answer began.
+    /// Calls that were cancelled a short while ago, before their response began.
     cancelled_calls: Arc<AtomicUsize>,
     /// Whether the backend takes no more calls on it, while those that are open go on.
     is_leaving: AtomicBool,
     ended: Arc<OnceLock<Fault>>,
     suspicion: Arc<Notify>,
-    /// Told when there may be room for calls again.
+    /// Notified when there may be room for calls again.
     room: Arc<Notify>,
 }
 
 impl Connection {
-    /// Connects to `address`; its answers have such a `window`. `room` is told when there may be room for
-    /// calls again.
+    /// Connects to `address`; its responses have such a `window`. `room` is notified when there may be
+    /// room for calls again.
     pub(super) async fn open(
-        target: &Target,
+        upstream: &Upstream,
         address: &Address,
         window: Window,
         room: Arc<Notify>,
     ) -> Result<Self, Fault> {
-        match (address, &target.tls) {
+        match (address, &upstream.tls) {
             (Address::Tcp(address), tls) => {
-                let stream = connected(target, TcpStream::connect(address)).await?;
+                let stream = connected(upstream, TcpStream::connect(address)).await?;
                 let stream = prepare(stream).map_err(|error| Fault::Connect(Arc::new(error)))?;
                 match tls {
                     Some(tls) => {
                         let spoken = async {
-                            Self::begin(target, tls.connect(stream).await?, window, room).await
+                            Self::begin(upstream, tls.connect(stream).await?, window, room).await
                         };
-                        spoken_in_time(target, spoken).await
+                        spoken_in_time(upstream, spoken).await
                     }
-                    None => spoken_in_time(target, Self::begin(target, stream, window, room)).await,
+                    None => {
+                        spoken_in_time(upstream, Self::begin(upstream, stream, window, room)).await
+                    }
                 }
             }
             #[cfg(unix)]
             (Address::Unix(path), _) => {
-                let stream = connected(target, tokio::net::UnixStream::connect(path)).await?;
-                spoken_in_time(target, Self::begin(target, stream, window, room)).await
+                let stream = connected(upstream, tokio::net::UnixStream::connect(path)).await?;
+                spoken_in_time(upstream, Self::begin(upstream, stream, window, room)).await
             }
             #[cfg(not(unix))]
             (Address::Unix(_), _) => {
@@ -137,7 +139,7 @@ impl Connection {
     }
 
     async fn begin(
-        target: &Target,
+        upstream: &Upstream,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         window: Window,
         room: Arc<Notify>,
@@ -173,7 +175,8 @@ impl Connection {
 
         let ended = Arc::new(OnceLock::new());
         let suspicion = Arc::new(Notify::new());
-        let watch = watch(pings, Arc::clone(&suspicion), target.keepalive, target.connect_timeout);
+        let watch =
+            watch(pings, Arc::clone(&suspicion), upstream.keepalive, upstream.connect_timeout);
         let end = Arc::clone(&ended);
         tokio::spawn(async move {
             let mut connection = connection;
@@ -219,7 +222,7 @@ impl Connection {
             && (open == 0 || self.windows.has_room())
     }
 
-    /// A call was cancelled before its answer began: for a while it takes part of the connection, as if it
+    /// A call was cancelled before its response began: for a while it takes part of the connection, as if it
     /// were open, because the backend may be at work on it all the same. Of a connection whose calls
     /// are mostly cancelled a server thinks that it is attacked, and closes it under all its calls: Go's
     /// `net/http` with more than four times as many handlers at work as it allows streams.
@@ -269,22 +272,22 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// What is connected within the connect timeout.
+/// Connects within the connect timeout.
 async fn connected<S>(
-    target: &Target,
+    upstream: &Upstream,
     connecting: impl Future<Output = io::Result<S>>,
 ) -> Result<S, Fault> {
-    let limit = target.connect_timeout;
+    let limit = upstream.connect_timeout;
     let connected = timeout(limit, connecting).await.map_err(|_| Fault::ConnectTimeout(limit))?;
     connected.map_err(|error| Fault::Connect(Arc::new(error)))
 }
 
-/// What shows to speak HTTP/2 within the connect timeout.
+/// Waits until the backend has shown that it speaks HTTP/2, within the connect timeout.
 async fn spoken_in_time(
-    target: &Target,
+    upstream: &Upstream,
     spoken: impl Future<Output = Result<Connection, Fault>>,
 ) -> Result<Connection, Fault> {
-    let limit = target.connect_timeout;
+    let limit = upstream.connect_timeout;
     timeout(limit, spoken).await.map_err(|_| Fault::Silent(limit))?
 }
 
@@ -295,7 +298,7 @@ fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Pings on suspicion, and as often as the operator wishes; ends when no answer comes in time.
+/// Pings on suspicion, and as often as the operator wishes; ends when a ping is not answered in time.
 async fn watch(
     mut pings: PingPong,
     suspicion: Arc<Notify>,

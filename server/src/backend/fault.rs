@@ -1,14 +1,15 @@
-//! Why a backend did not answer, and the status that a client gets for it: it names the backend and
+//! Why a backend did not respond as it should, and the status that a client gets for it: it names the backend and
 //! the reason.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use h2::Reason;
 use http::StatusCode;
+use runnel_wire::code_of_http_status;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// When a call that found no place may try again. It has waited already.
+/// When a client may try again whose call found no place at the backend. The call has waited already.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What went wrong between us and a backend.
@@ -66,13 +67,13 @@ impl Fault {
         }
     }
 
-    /// Whether the backend says that it did not begin the call, so that it may be made again elsewhere.
+    /// Whether the backend says that it did not begin the call, so that a transparent retry is allowed.
     /// <https://www.rfc-editor.org/rfc/rfc9113#section-8.7>
     pub(super) const fn is_unseen(&self) -> bool {
         matches!(self, Self::GoneAway(_) | Self::Reset(Reason::REFUSED_STREAM))
     }
 
-    /// Whether nobody says this who is not there.
+    /// Whether only a backend that is alive brings this about.
     pub(super) const fn is_sign_of_life(&self) -> bool {
         matches!(
             self,
@@ -86,8 +87,7 @@ impl Fault {
     }
 
     /// The code of an HTTP/2 error:
-    /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>, and of an HTTP status:
-    /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
+    /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors>.
     fn code(&self) -> Code {
         match self {
             Self::Reset(Reason::REFUSED_STREAM) => Code::Unavailable,
@@ -95,20 +95,13 @@ impl Fault {
             Self::Reset(Reason::ENHANCE_YOUR_CALM) | Self::Full { .. } => Code::ResourceExhausted,
             Self::Reset(Reason::INADEQUATE_SECURITY) => Code::PermissionDenied,
             Self::Reset(_) | Self::NoStatus => Code::Internal,
-            Self::Http(status) => match status.as_u16() {
-                400 => Code::Internal,
-                401 => Code::Unauthenticated,
-                403 => Code::PermissionDenied,
-                404 => Code::Unimplemented,
-                429 | 502 | 503 | 504 => Code::Unavailable,
-                _ => Code::Unknown,
-            },
+            Self::Http(status) => code_of_http_status(status.as_u16()),
             Self::ContentType(_) => Code::Unknown,
             _ => Code::Unavailable,
         }
     }
 
-    /// What metrics call it.
+    /// Its label in metrics.
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::Resolve(_) => "resolve",
@@ -142,7 +135,7 @@ impl Fault {
         Status::new(self.code(), message)
     }
 
-    /// The same where the call would have been made once more, had its request not been too long for that.
+    /// The status for a call that would have been retried if its request were not too long for that.
     pub(super) fn status_of_a_long_request(&self, backend: &impl fmt::Display) -> Status {
         let why = "the request is too long to be kept and sent again";
         Status::new(self.code(), format!("backend {backend}: {self}; {why}"))

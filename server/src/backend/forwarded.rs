@@ -1,8 +1,8 @@
-//! Where a call came from, as a backend is told: `x-forwarded-*`, `forwarded` (RFC 7239), `via` (RFC
-//! 9110, section 7.6.3). Which trace it belongs to, the layers of [`runnel_rpc`] have said already.
+//! Tells a backend where a call came from: `x-forwarded-*`, `forwarded` (RFC 7239), `via` (RFC 9110, section
+//! 7.6.3).
 //!
-//! What a client says of these itself is believed, and added to, only if it is a proxy that the
-//! operator trusts; from anyone else it is removed.
+//! A client's own such headers are kept, and added to, only if it is a proxy that the operator trusts; from all
+//! other clients they are removed.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What only a trusted proxy may say.
+/// Headers that only a trusted proxy may send.
 const CLAIMS: [HeaderName; 6] = [
     FORWARDED_FOR,
     FORWARDED_PROTO,
@@ -28,7 +28,7 @@ const CLAIMS: [HeaderName; 6] = [
     header::FORWARDED,
 ];
 
-/// Who is at the other end of the connection that a call came by.
+/// The other end of the connection that a call came by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
     ip: Option<IpAddr>,
@@ -37,7 +37,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Who sent a request with these extensions.
+    /// The sender of a request with these extensions.
     pub(super) fn of(extensions: &Extensions, trusted: &TrustedProxies) -> Self {
         Self {
             ip: sender(extensions),
@@ -47,8 +47,8 @@ impl Client {
     }
 }
 
-/// Says in `headers` where the call came from; `received` for `via`, `authority` is what the client called.
-/// What differs from client to client is for no compression table (see [`super::metadata`]).
+/// Says in `headers` where the call came from. `received` is the element for `via`, `authority` the one that the
+/// client called. Values that differ from client to client belong in no compression table.
 pub(super) fn set(
     headers: &mut HeaderMap,
     client: &Client,

@@ -1,6 +1,6 @@
 //! The frames of an HTTP/2 connection, as they pass by in pieces of any size: RFC 9113 section 4.1.
 
-/// The length of what all frames begin with.
+/// The length of a frame's head, in bytes.
 const HEAD_BYTES: usize = 9;
 
 /// What a client sends before its first frame: RFC 9113 section 3.4.

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    BackendAuthority,
+    authority::BackendAuthority,
     forwarded::{self, Client},
     metadata,
-    target::Target,
+    upstream::Upstream,
     via::Via,
 };
 
@@ -41,8 +41,8 @@ const BROWSER_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("sec-fetch-user"),
 ];
 
-/// What a peer cannot have removed by naming it in `Connection`: what a call is none without, what the layers
-/// around us have set, and what is yet to be read. All else that we add is added later.
+/// Headers that a sender cannot have removed by naming them in `Connection`: those that every call needs, those
+/// that the layers around us have set, and those that are yet to be read. All others that we add are added later.
 fn is_for_all_hops(name: &HeaderName) -> bool {
     ["content-type", "host", "traceparent", "tracestate"].contains(&name.as_str())
         || name.as_str().starts_with("grpc-")
@@ -66,7 +66,7 @@ pub(super) fn strip_connection_headers(headers: &mut HeaderMap) {
 /// What stays the same for every attempt at a call.
 pub(super) struct Head {
     path: uri::PathAndQuery,
-    /// What the client called, for a backend that is to know it.
+    /// The `:authority` that the client called, for a backend that is to know it.
     authority: Option<Authority>,
     headers: HeaderMap,
     deadline: Option<Instant>,
@@ -110,20 +110,20 @@ impl Head {
         Ok(Self { path, authority, headers, deadline })
     }
 
-    /// The head of a call that we make ourselves.
-    pub(super) fn of_our_own(mut parts: request::Parts, via: &Via) -> Self {
+    /// The head of a probe.
+    pub(super) fn of_probe(mut parts: request::Parts, via: &Via) -> Self {
         parts.headers.insert(header::VIA, via.received_by(Version::HTTP_2).clone());
         let path = parts.uri.into_parts().path_and_query;
         let path = path.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
         Self { path, authority: None, headers: parts.headers, deadline: None }
     }
 
-    /// The request for one attempt; `last` when there will be no other.
-    pub(super) fn request(&mut self, target: &Target, last: bool) -> Request<()> {
+    /// The request for one attempt; `last` if no other attempt can follow.
+    pub(super) fn request(&mut self, upstream: &Upstream, last: bool) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = towards(target, self.authority.as_ref(), self.path.clone());
+        *request.uri_mut() = towards(upstream, self.authority.as_ref(), self.path.clone());
         *request.headers_mut() =
             if last { std::mem::take(&mut self.headers) } else { self.headers.clone() };
         if let Some(deadline) = self.deadline {
@@ -136,14 +136,14 @@ impl Head {
     }
 }
 
-fn towards(target: &Target, clients: Option<&Authority>, path: uri::PathAndQuery) -> Uri {
-    let authority = match &target.authority {
+fn towards(upstream: &Upstream, clients: Option<&Authority>, path: uri::PathAndQuery) -> Uri {
+    let authority = match &upstream.authority {
         Some(BackendAuthority::Named(authority)) => authority,
-        Some(BackendAuthority::Client) => clients.unwrap_or(target.url.authority()),
-        None => target.url.authority(),
+        Some(BackendAuthority::Client) => clients.unwrap_or(upstream.url.authority()),
+        None => upstream.url.authority(),
     };
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(target.url.scheme());
+    parts.scheme = Some(upstream.url.scheme());
     parts.authority = Some(authority.clone());
     parts.path_and_query = Some(path);
     // All three are there, which is all that could be wrong.

@@ -1,8 +1,8 @@
-//! What a client says to a backend is made valid before it leaves, and is remembered by nobody.
+//! Makes the metadata of a client valid before a backend gets it, and keeps it out of compression tables.
 //!
 //! All clients share the connections to a backend, and with each its HPACK table (RFC 7541, section 2.3).
-//! What one of them sends must not stay there for the calls of others: grpcio keeps a value that it could
-//! not parse and fails every later call that refers to it. So all that a client chose is marked as never
+//! Values of one client must not stay there for the calls of others: grpcio keeps a value that it could
+//! not parse and fails every later call that refers to it. So every value that a client chose is marked as never
 //! to be indexed, which also keeps that mark where the client had set it: h2 forgets it when it reads.
 
 use base64::{
@@ -25,8 +25,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// A binary value (`-bin`) must be base64, several in one line are taken apart at the commas, and one that
 /// is not base64 is `INVALID_ARGUMENT`: dropped, it would change what the call means. Text outside of
-/// 0x20 to 0x7E is no error by the specification, so it is dropped, and so are names that gRPC has none
-/// of. Cookies become one line (RFC 9113, section 8.2.3).
+/// 0x20 to 0x7E is no error by the specification, so it is dropped, and so are names that gRPC does
+/// not allow. Cookies become one line (RFC 9113, section 8.2.3).
 pub(super) fn make_valid(headers: &mut HeaderMap) -> Result<(), Status> {
     if !headers.iter().all(|(name, value)| is_final(name, value)) {
         let mut valid = HeaderMap::with_capacity(headers.len());

@@ -1,52 +1,53 @@
-//! The other way to answer: every call, of any service and method, is forwarded to a gRPC backend.
-//! Nothing is decoded: messages, metadata and trailers pass as they are.
+//! Forwards every call, of any service and method, to a gRPC backend. Nothing is decoded: messages, metadata
+//! and trailers pass as they are.
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
-//! | [`url`] | where a backend is |
-//! | `target` | one backend as configured: how to resolve its name and connect |
+//! | `settings`, [`url`], [`authority`] | what an operator can say of backends |
+//! | `error`, `status` | why forwarding cannot begin; how each backend does |
+//! | `upstream` | one backend as configured: how to resolve its name and connect |
 //! | `resolver`, `address` | how its name becomes addresses |
 //! | `tls` | TLS to it |
-//! | `pool` | all addresses of all backends, and the choice among them |
-//! | `peer` | one address: its connections, and whether it is up |
-//! | `health` | asks it, through `grpc.health.v1` |
-//! | `reflection` | asks it what methods it has, through `grpc.reflection` |
-//! | `own_call` | a call of our own, for these two |
-//! | `own_health` | a health check that is for us |
+//! | `balancer` | all addresses of all backends, and the choice among them |
+//! | `endpoint` | one address: its connections, and whether it is up |
+//! | `health` | asks an endpoint for its health, through `grpc.health.v1` |
+//! | `reflection` | asks an endpoint which methods it has, through `grpc.reflection` |
+//! | `probe` | the calls that these two make |
 //! | `connection` | one HTTP/2 connection |
-//! | `call` | one call on it, from head to head |
-//! | `frames`, `windows` | how much may be sent on it, read along |
+//! | `call` | one call on it, from the head of the request to the head of the response |
+//! | `frames`, `windows` | how much may be sent on a connection, read from the frames that pass |
 //! | `headers`, `forwarded` | the head of a call, as the backend gets it |
-//! | `metadata` | what clients say is made valid, and kept out of shared tables |
-//! | [`authority`] | whom calls are for |
-//! | `via` | what tells a call that comes back |
-//! | `request_body`, `answer` | the bodies, one each way |
-//! | `credit` | how much of an answer may be on its way |
-//! | `metrics` | what there is to count of each address |
+//! | `metadata` | makes what clients say valid, and keeps it out of shared compression tables |
+//! | `via` | recognises a call that comes back |
+//! | `request_body`, `response_body` | the bodies, one each way |
+//! | `flow_control` | how much of a response may be on its way |
+//! | `counts` | what happened at one endpoint so far |
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod address;
-mod answer;
 pub mod authority;
+mod balancer;
 mod call;
 mod connection;
-mod credit;
+mod counts;
+mod endpoint;
+mod error;
 mod fault;
+mod flow_control;
 mod forwarded;
 mod frames;
 mod headers;
 mod health;
 mod metadata;
-mod metrics;
-mod own_call;
-mod own_health;
-mod peer;
-mod pool;
+mod probe;
 mod reflection;
 mod request_body;
 mod resolver;
-mod target;
+mod response_body;
+mod settings;
+mod status;
 mod tls;
+mod upstream;
 pub mod url;
 mod via;
 mod windows;
@@ -55,12 +56,11 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use prometheus::core::Collector;
 use runnel_limits::{
     Limit,
     client::{TrustedProxies, client_address},
@@ -68,124 +68,114 @@ use runnel_limits::{
     quota::Quota,
 };
 use runnel_rpc::methods::KnownMethods;
-use runnel_tls::TlsError;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, codegen::StdError};
 use tower::Service;
 
-pub use self::{authority::BackendAuthority, url::BackendUrl};
-use self::{
-    call::Failure, connection::Window, forwarded::Client, headers::Head, metrics::PoolCollector,
-    pool::Pool, request_body::RequestBody, resolver::Resolver, target::Target, tls::Tls, via::Via,
+pub use self::{
+    authority::BackendAuthority,
+    error::BackendError,
+    settings::{ClientCertificate, Settings},
+    status::{BackendStatus, EndpointStatus},
+    url::BackendUrl,
 };
-use crate::{config::BackendConfig, readiness::Readiness};
+use self::{
+    balancer::Balancer, call::Failure, connection::Window, forwarded::Client, headers::Head,
+    request_body::RequestBody, resolver::Resolver, tls::Tls, upstream::Upstream, via::Via,
+};
 
-/// Why calls cannot be forwarded as configured.
-#[derive(Debug, thiserror::Error)]
-pub enum BackendError {
-    /// A certificate or a key cannot be used.
-    #[error("TLS to backends: {0}")]
-    Tls(#[from] TlsError),
-    /// Neither a name nor an address.
-    #[error("{0:?} is no name that a certificate could have")]
-    ServerName(String),
-}
-
-/// Forwards calls. Clones share their connections; the last one that is dropped ends them.
+/// Forwards calls, of any service. It is a tower service; clones share its connections, and the last one that
+/// is dropped ends them.
 #[derive(Clone)]
-pub struct Backend {
-    pool: Arc<Pool>,
+pub struct Backend(Arc<Shared>);
+
+/// What all clones share.
+struct Shared {
+    balancer: Balancer,
     trusted_proxies: TrustedProxies,
-    readiness: Readiness,
+    methods: KnownMethods,
+    healthy: watch::Receiver<bool>,
     via: Arc<Via>,
     quota: Quota,
     /// Looks at the certificates again.
-    _renewing: Option<Arc<AbortOnDropHandle<()>>>,
+    _renewing: Option<AbortOnDropHandle<()>>,
 }
 
 impl Backend {
-    /// Begins to connect to the backends of `config`, to tell `readiness` of their health and `methods`
-    /// of what they say of their methods. None of them needs to be there yet. Certificates are looked at
-    /// again every `reload_interval`, and on SIGHUP. `quota` bounds how many bytes of messages are held, and
-    /// so how many answers may come far ahead of their readers.
-    pub(crate) async fn start(
-        config: &BackendConfig,
-        reload_interval: Duration,
-        readiness: Readiness,
-        methods: KnownMethods,
-        trusted_proxies: TrustedProxies,
-        quota: Quota,
-    ) -> Result<Self, BackendError> {
-        let resolver = Resolver::system();
-        let mut backend =
-            Self::start_with(config, resolver, reload_interval, readiness, methods, quota).await?;
-        backend.trusted_proxies = trusted_proxies;
-        Ok(backend)
+    /// Begins to connect to the backends that `settings` name, to ask for their health, and for their methods.
+    /// None of them needs to be there yet.
+    pub async fn start(settings: Settings) -> Result<Self, BackendError> {
+        Self::start_with(settings, Resolver::system()).await
     }
 
-    async fn start_with(
-        config: &BackendConfig,
-        resolver: Resolver,
-        reload_interval: Duration,
-        readiness: Readiness,
-        methods: KnownMethods,
-        quota: Quota,
-    ) -> Result<Self, BackendError> {
-        let urls = config.urls();
-        let certificates = if urls.iter().any(BackendUrl::is_tls) {
-            Some(tls::load(config, reload_interval).await?)
+    async fn start_with(settings: Settings, resolver: Resolver) -> Result<Self, BackendError> {
+        if settings.urls.is_empty() {
+            return Err(BackendError::NoBackend);
+        }
+        let certificates = if settings.urls.iter().any(BackendUrl::is_tls) {
+            Some(tls::load(&settings).await?)
         } else {
             None
         };
         let via = Arc::new(Via::new());
-        let targets = urls.into_iter().map(|url| {
+        let upstreams = settings.urls.iter().map(|url| {
             let certificates = certificates.as_ref().filter(|_| url.is_tls());
-            let tls = certificates.map(|certificates| Tls::new(&url, config, certificates));
-            let tls = tls.transpose()?;
-            Ok(Arc::new(Target {
-                url,
+            let server_name = settings.server_name.as_deref();
+            let tls = certificates.map(|certificates| Tls::new(url, server_name, certificates));
+            Ok(Arc::new(Upstream {
+                url: url.clone(),
                 resolver: resolver.clone(),
-                tls,
-                authority: config.backend_authority.clone(),
+                tls: tls.transpose()?,
+                authority: settings.authority.clone(),
                 via: Arc::clone(&via),
-                connect_timeout: config.backend_connect_timeout,
-                keepalive: config.keepalive(),
+                connect_timeout: settings.connect_timeout,
+                keepalive: settings.keepalive,
             }))
         });
-        let targets = targets.collect::<Result<Vec<_>, BackendError>>()?;
-        let watching = pool::Watching {
-            resolve: config.backend_resolve_interval,
-            health: config.backend_health_interval,
-            reflection: config.backend_reflection,
-        };
-        let connect_timeout = config.backend_connect_timeout;
-        let Limit { total, per_address } = quota.limit();
+        let upstreams = upstreams.collect::<Result<Vec<_>, BackendError>>()?;
+        let Limit { total, per_address } = settings.quota.limit();
         let windows = |bytes: usize| bytes / Window::Large.bytes();
         let windows = Limit { total: windows(total), per_address: windows(per_address) };
-        let windows = ConcurrencyLimit::new("answers with a large window", windows);
-        let pool =
-            Pool::start(targets, watching, windows, connect_timeout, readiness.clone(), methods);
-        let renewing = certificates.map(|certificates| {
-            Arc::new(AbortOnDropHandle::new(tokio::spawn(certificates.renew())))
-        });
-        let pool = Arc::new(pool);
-        let trusted_proxies = TrustedProxies::default();
-        Ok(Self { pool, trusted_proxies, readiness, via, quota, _renewing: renewing })
+        let windows = ConcurrencyLimit::new("responses with a large window", windows);
+        let (publish, healthy) = watch::channel(false);
+        let methods = KnownMethods::default();
+        let balancer = Balancer::start(upstreams, &settings, windows, publish, methods.clone());
+        let renewing = certificates
+            .map(|certificates| AbortOnDropHandle::new(tokio::spawn(certificates.renew())));
+        Ok(Self(Arc::new(Shared {
+            balancer,
+            trusted_proxies: settings.trusted_proxies,
+            methods,
+            healthy,
+            via,
+            quota: settings.quota,
+            _renewing: renewing,
+        })))
     }
 
-    /// What there is to count, for a registry.
-    pub fn metrics(&self) -> Result<impl Collector + 'static, prometheus::Error> {
-        PoolCollector::new(self.pool.targets().to_vec(), self.pool.known())
+    /// Whether some address of some backend is up, now and later. It is false until a health check succeeded.
+    pub fn healthy(&self) -> watch::Receiver<bool> {
+        self.0.healthy.clone()
     }
 
-    /// Forwards a call; one that its backend never began is made once more, elsewhere if there is an
-    /// elsewhere.
-    async fn forward(self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        if let Some(answer) = own_health::answer(&request, &self.readiness) {
-            return Ok(answer);
-        }
+    /// The methods that the backends describe through reflection, now and later.
+    pub fn methods(&self) -> KnownMethods {
+        self.0.methods.clone()
+    }
+
+    /// How each backend and each of its addresses does, for metrics.
+    pub fn status(&self) -> Vec<BackendStatus> {
+        self.0.balancer.status()
+    }
+}
+
+impl Shared {
+    /// Forwards a call. One that its backend never began is made once more, if possible at another address: a
+    /// transparent retry.
+    async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
-        self.via.refuse_what_came_by_before(&parts.headers)?;
+        self.via.refuse_loop(&parts.headers)?;
         let address = client_address(&parts.extensions);
         let client = Client::of(&parts.extensions, &self.trusted_proxies);
         let mut head = Head::new(parts, &client, &self.via)?;
@@ -193,23 +183,23 @@ impl Backend {
 
         let mut failed_at = None;
         loop {
-            let lease = self.pool.lease(address, failed_at.as_ref()).await?;
-            let peer = Arc::clone(&lease.peer);
-            peer.counts.calls.add_one();
+            let lease = self.balancer.lease(address, failed_at.as_ref()).await?;
+            let endpoint = Arc::clone(&lease.endpoint);
+            endpoint.counts.calls.add_one();
             let is_retry = failed_at.is_some();
-            let request = head.request(&peer.target, is_retry);
+            let request = head.request(&endpoint.upstream, is_retry);
             match call::attempt(lease, request, body).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Request(status)) => return Err(status),
                 Err(Failure::Backend(fault, mut sent)) => {
                     if is_retry || !fault.is_unseen() {
-                        return Err(fault.status(&peer));
+                        return Err(fault.status(&endpoint));
                     }
                     if !sent.rewind() {
-                        return Err(fault.status_of_a_long_request(&peer));
+                        return Err(fault.status_of_a_long_request(&endpoint));
                     }
-                    peer.counts.retries.add_one();
-                    failed_at = Some(peer);
+                    endpoint.counts.retries.add_one();
+                    failed_at = Some(endpoint);
                     body = sent;
                 }
             }
@@ -217,7 +207,11 @@ impl Backend {
     }
 }
 
-impl Service<Request<Body>> for Backend {
+impl<B> Service<Request<B>> for Backend
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -226,11 +220,11 @@ impl Service<Request<Body>> for Backend {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let backend = self.clone();
-        Box::pin(
-            async move { Ok(backend.forward(request).await.unwrap_or_else(Status::into_http)) },
-        )
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = Arc::clone(&self.0);
+        // A body of tonic's is not boxed again.
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(shared.forward(request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 
@@ -239,3 +233,6 @@ impl std::fmt::Debug for Backend {
         f.debug_struct("Backend").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
-//! What a backend says of its methods, asked through `grpc.reflection.v1` or, where there is only that,
-//! `v1alpha`: so that the rules for one kind of method hold for forwarded calls, and metrics name them.
+//! Asks a backend which methods it has, through `grpc.reflection.v1` or, where there is only that, `v1alpha`: so
+//! that limits for one kind of method hold for forwarded calls, and metrics name the methods.
 //!
-//! A backend may be enormous, or lie: what it says is bounded in time, bytes, number and length. Where it
-//! says nothing, its methods have no kind.
+//! A backend may be enormous, or lie: its description is bounded in time, bytes, number and length. A method that
+//! it does not describe has no kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_response::MessageResponse,
 };
 
-use super::{own_call::OwnCall, peer::Peer};
+use super::{endpoint::Endpoint, probe::Probe};
 
 /// Newest first. Their messages are the same on the wire.
 const VERSIONS: [&str; 2] = [
@@ -52,16 +52,16 @@ const MAX_PATH_BYTES: usize = 256;
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Asks whenever the backend was connected to anew.
-pub(super) async fn watch(peer: Arc<Peer>) {
-    let mut connects = peer.connects();
+pub(super) async fn watch(endpoint: Arc<Endpoint>) {
+    let mut connects = endpoint.connects();
     let mut seen = 0;
     loop {
         match connects.wait_for(|count| *count != seen).await {
             Ok(count) => seen = *count,
-            // The peer, which is held here, would have to be gone.
+            // The endpoint, which is held here, would have to be gone.
             Err(_) => return,
         }
-        while ask_and_tell(&peer).await.is_err() {
+        while ask_and_tell(&endpoint).await.is_err() {
             tokio::select! {
                 () = sleep(RETRY_PAUSE) => {}
                 _ = connects.wait_for(|count| *count != seen) => break,
@@ -71,21 +71,21 @@ pub(super) async fn watch(peer: Arc<Peer>) {
 }
 
 /// An Err says that it may know more later.
-async fn ask_and_tell(peer: &Arc<Peer>) -> Result<(), ()> {
+async fn ask_and_tell(endpoint: &Arc<Endpoint>) -> Result<(), ()> {
     let late = |_| Err(Status::deadline_exceeded(format!("no answer within {PATIENCE:?}")));
-    match timeout(PATIENCE, ask(peer)).await.unwrap_or_else(late) {
+    match timeout(PATIENCE, ask(endpoint)).await.unwrap_or_else(late) {
         Ok(methods) => {
-            tracing::info!(backend = %peer, methods = methods.len(), "backend describes its methods");
-            peer.set_methods(methods);
+            tracing::info!(backend = %endpoint, methods = methods.len(), "backend describes its methods");
+            endpoint.set_methods(methods);
             Ok(())
         }
         Err(status) => {
             let why = status.message();
-            tracing::info!(backend = %peer, why, "backend does not describe its methods");
+            tracing::info!(backend = %endpoint, why, "backend does not describe its methods");
             if !is_final(status.code()) {
                 return Err(());
             }
-            peer.set_methods(Methods::default());
+            endpoint.set_methods(Methods::default());
             Ok(())
         }
     }
@@ -104,18 +104,21 @@ const fn is_final(code: Code) -> bool {
     )
 }
 
-async fn ask(peer: &Arc<Peer>) -> Result<Methods, Status> {
+async fn ask(endpoint: &Arc<Endpoint>) -> Result<Methods, Status> {
     let [v1, v1alpha] = VERSIONS;
-    match ask_version(peer, v1).await {
-        Err(status) if status.code() == Code::Unimplemented => ask_version(peer, v1alpha).await,
+    match ask_version(endpoint, v1).await {
+        Err(status) if status.code() == Code::Unimplemented => ask_version(endpoint, v1alpha).await,
         told => told,
     }
 }
 
-async fn ask_version(peer: &Arc<Peer>, version: &'static str) -> Result<Methods, Status> {
+async fn ask_version(endpoint: &Arc<Endpoint>, version: &'static str) -> Result<Methods, Status> {
     let list = vec![MessageRequest::ListServices(String::new())];
-    let Some(MessageResponse::ListServicesResponse(list)) =
-        call(peer, version, list).await?.message().await?.and_then(|said| said.message_response)
+    let Some(MessageResponse::ListServicesResponse(list)) = call(endpoint, version, list)
+        .await?
+        .message()
+        .await?
+        .and_then(|said| said.message_response)
     else {
         return Err(nonsense("it lists no services"));
     };
@@ -125,14 +128,14 @@ async fn ask_version(peer: &Arc<Peer>, version: &'static str) -> Result<Methods,
 
     let mut methods = Methods::default();
     let asks = services.iter().cloned().map(MessageRequest::FileContainingSymbol).collect();
-    let mut answers = call(peer, version, asks).await?;
+    let mut responses = call(endpoint, version, asks).await?;
     let mut bytes = 0;
-    // One answer for each.
+    // One response for each.
     for _ in &services {
-        let Some(answer) = answers.message().await? else {
+        let Some(response) = responses.message().await? else {
             return Err(nonsense("its reflection ends too soon"));
         };
-        let Some(MessageResponse::FileDescriptorResponse(files)) = answer.message_response else {
+        let Some(MessageResponse::FileDescriptorResponse(files)) = response.message_response else {
             // Of this one it does not know.
             continue;
         };
@@ -164,28 +167,28 @@ fn is_path(path: &str) -> bool {
 
 /// One call of reflection that asks these, one after the other.
 async fn call(
-    peer: &Arc<Peer>,
+    endpoint: &Arc<Endpoint>,
     version: &'static str,
     asks: Vec<MessageRequest>,
 ) -> Result<Streaming<ServerReflectionResponse>, Status> {
-    let lease = peer.lease_for_ourselves().await.map_err(|fault| fault.status(peer))?;
+    let lease = endpoint.lease_for_probe().await.map_err(|fault| fault.status(endpoint))?;
     let asks = stream::iter(asks)
         .map(|ask| ServerReflectionRequest { host: String::new(), message_request: Some(ask) });
-    let mut client = Grpc::new(OwnCall::new(lease));
+    let mut client = Grpc::new(Probe::new(lease));
     let codec = ProstCodec::default();
     let path = PathAndQuery::from_static(version);
-    let answer = client.streaming(tonic::Request::new(asks), path, codec).await?;
-    Ok(answer.into_inner())
+    let response = client.streaming(tonic::Request::new(asks), path, codec).await?;
+    Ok(response.into_inner())
 }
 
 fn nonsense(what: &str) -> Status {
     Status::invalid_argument(what)
 }
 
-/// What all of these backends say together. They are taken for copies of one another; where they do not
+/// The methods that all of these endpoints describe together. They are taken for copies of one another; where they do not
 /// agree on a method, it has the kind that allows more.
-pub(super) fn of_all<'a>(peers: impl Iterator<Item = &'a Arc<Peer>>) -> Methods {
-    let said: Vec<_> = peers.map(|peer| peer.methods()).collect();
+pub(super) fn of_all<'a>(endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) -> Methods {
+    let said: Vec<_> = endpoints.map(|endpoint| endpoint.methods()).collect();
     // In order here, too.
     let mut known: BTreeMap<&str, MethodKind> = BTreeMap::new();
     for (path, kind) in said.iter().flat_map(|methods| methods.iter()) {

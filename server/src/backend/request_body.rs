@@ -37,7 +37,7 @@ const SHORT_REQUEST_BYTES: usize = 16 * 1024;
 /// long as the backend does not read. Also the largest frame that every server takes.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// So little of a window need not be counted, if it is all of a request: most are no longer.
+/// A request of no more bytes than this need not be counted: most are no longer.
 const LITTLE_BYTES: usize = 1024;
 
 /// How long a backend may leave a request unread before it counts as one that is not read at all.
@@ -51,12 +51,12 @@ pub(super) struct RequestBody {
     seen_bytes: usize,
     /// How many of those were read since the last rewinding.
     read: usize,
-    /// Their room; None for calls of our own, which are short.
+    /// Counts them; None for probes, which are short.
     holding: Option<Holding>,
 }
 
 impl RequestBody {
-    /// What is remembered takes room in `holding`.
+    /// The bytes that are remembered are held in `holding`.
     pub(super) fn new(inner: Body, holding: Option<Holding>) -> Self {
         Self { inner, seen: Some(Vec::new()), seen_bytes: 0, read: 0, holding }
     }
@@ -140,7 +140,7 @@ pub(super) struct Sending {
     counted: Option<Arc<CountedRequest>>,
     /// While the backend does not read it.
     unread: Option<Unread>,
-    /// Where such requests are counted, and for whom.
+    /// Bounds how many such requests there are; and the client that they are counted for.
     unread_limit: (Arc<ConcurrencyLimit>, Option<IpAddr>),
 }
 
@@ -185,7 +185,7 @@ impl Sending {
         Self { body, next: first, stream, sent_bytes: 0, counted, unread: None, unread_limit }
     }
 
-    /// What counts its bytes, to be kept until the call is over.
+    /// The count of its bytes, to be kept until the call is over.
     pub(super) fn counted(&self) -> Option<Arc<CountedRequest>> {
         self.counted.clone()
     }
@@ -210,7 +210,7 @@ impl Sending {
         Poll::Ready(Err(why))
     }
 
-    /// Ready when everything is sent, or the backend wants no more: its answer then says why. An Err is
+    /// Ready when everything is sent, or the backend wants no more: its response then says why. An Err is
     /// the client's fault.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         loop {
@@ -244,7 +244,7 @@ impl Sending {
             if let Some(counted) = &self.counted {
                 counted.queue(piece.len());
             }
-            // An Err says that the stream is over, which its answer tells better.
+            // An Err says that the stream is over, which its response tells better.
             if self.stream.send_data(piece, is_last).is_err() || is_last {
                 return Poll::Ready(Ok(()));
             }

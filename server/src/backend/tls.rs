@@ -1,6 +1,6 @@
-//! TLS to backends: whom we trust, who we are, and by what name we ask for them.
+//! TLS to backends: which certificates are trusted, which one is shown, and which name a backend must have.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use runnel_tls::{
     Files, Renewal, TlsError,
@@ -14,27 +14,23 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::{BackendError, BackendUrl, fault::Fault};
-use crate::config::BackendConfig;
+use super::{error::BackendError, fault::Fault, settings::Settings, url::BackendUrl};
 
-/// The certificate shown to all backends, those that backends are trusted by, and the files of both, which
-/// are read again.
+/// The TLS configuration for all backends, which is made anew when its files change.
 pub(super) type Certificates = Renewal<ClientFiles>;
 
-/// Loads what `config` names; it is looked at again every `interval`.
-pub(super) async fn load(
-    config: &BackendConfig,
-    interval: Duration,
-) -> Result<Certificates, TlsError> {
+/// Loads the files that `settings` name, which are looked at again from time to time.
+pub(super) async fn load(settings: &Settings) -> Result<Certificates, TlsError> {
+    let shown = settings.client_certificate.as_ref();
     let files = ClientFiles {
-        ca: config.backend_ca.clone(),
-        cert: config.backend_client_cert.clone(),
-        key: config.backend_client_key.clone(),
+        ca: settings.ca.clone(),
+        cert: shown.map(|shown| shown.certificate.clone()),
+        key: shown.map(|shown| shown.key.clone()),
     };
-    Certificates::load(files, interval).await
+    Certificates::load(files, settings.certificate_interval).await
 }
 
-/// Where they are; without a CA the system's roots are trusted.
+/// The files of certificates. Without a CA the system's roots are trusted.
 #[derive(Debug)]
 pub(super) struct ClientFiles {
     ca: Option<PathBuf>,
@@ -42,7 +38,7 @@ pub(super) struct ClientFiles {
     key: Option<PathBuf>,
 }
 
-/// What is in them. It has no `Debug`: a key belongs in no log.
+/// The contents of the files. It has no `Debug`: a key belongs in no log.
 #[derive(PartialEq, Eq)]
 pub(super) struct Contents {
     ca: Option<Vec<u8>>,
@@ -101,13 +97,13 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// To the backend at `url`, whose certificate has its name unless `config` says another.
+    /// To the backend at `url`, whose certificate has its name unless `server_name` is another.
     pub(super) fn new(
         url: &BackendUrl,
-        config: &BackendConfig,
+        server_name: Option<&str>,
         certificates: &Certificates,
     ) -> Result<Self, BackendError> {
-        let name = config.backend_server_name.as_deref().unwrap_or(url.host());
+        let name = server_name.unwrap_or(url.host());
         let server_name = ServerName::try_from(name.to_owned())
             .map_err(|_| BackendError::ServerName(name.to_owned()))?;
         Ok(Self { config: certificates.current(), server_name })

@@ -1,6 +1,5 @@
-//! Where a backend is: `http://host:port`, `https://` for TLS, a Unix domain socket, or what else gRPC's
-//! people write, if it can be meant in one way only
-//! (<https://github.com/grpc/grpc/blob/master/doc/naming.md>).
+//! Where a backend is: `http://host:port`, `https://` for TLS, a Unix domain socket, or another target name of
+//! gRPC that has one meaning only (<https://github.com/grpc/grpc/blob/master/doc/naming.md>).
 
 use std::{
     fmt,
@@ -10,20 +9,20 @@ use std::{
 
 use http::uri::{Authority, Scheme};
 
-/// The port of a gRPC server that nobody gave another one.
-pub(crate) const DEFAULT_PORT: u16 = 50051;
+/// The usual port of a gRPC server.
+pub const DEFAULT_PORT: u16 = 50051;
 
-/// The URL of a backend; its name may stand for several addresses.
+/// The URL of a backend. Its name may stand for several addresses.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BackendUrl {
     tls: bool,
     authority: Authority,
     port: u16,
-    /// The socket, if it is on this machine and spoken to through one.
+    /// The path of its Unix domain socket, if it has one.
     unix: Option<PathBuf>,
 }
 
-/// A URL that names no backend.
+/// The text is not the URL of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoBackendUrl {
     /// It says too little, or too much.
@@ -33,7 +32,7 @@ pub enum NoBackendUrl {
          ipv6:[ADDRESS]:PORT, or unix:PATH; nothing behind the port"
     )]
     Malformed,
-    /// There are several ports it could mean.
+    /// It has no port, and there are several that it could mean.
     #[error("a backend without http:// or https:// before it needs a port: HOST:PORT")]
     NoPort,
 }
@@ -47,13 +46,12 @@ impl BackendUrl {
         format!("http://{open}{host}{close}:{port}").parse()
     }
 
-    /// Whether it is called through TLS.
+    /// Whether calls to it go through TLS.
     pub(super) const fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// What calls are made to, as `:authority` has it; of a Unix domain socket `localhost`, as with every
-    /// gRPC client.
+    /// The `:authority` of calls to it; `localhost` for a Unix domain socket, as in every gRPC client.
     pub(super) const fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -71,7 +69,7 @@ impl BackendUrl {
         self.port
     }
 
-    /// The Unix domain socket that it is, if it is one.
+    /// The path of its Unix domain socket, if it has one.
     pub(super) fn unix(&self) -> Option<&Path> {
         self.unix.as_deref()
     }

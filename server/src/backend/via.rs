@@ -1,22 +1,22 @@
-//! Calls that come back: a `--backend` that is this server itself, or another front whose backend is this
-//! one. Each front says in `via` (RFC 9110, section 7.6.3) that a call went through it, by a name that no
-//! other has, and refuses a call that says so already. Otherwise one call would become thousands.
+//! Calls that come back: the backend is this proxy itself, or another proxy whose backend is this one. Each
+//! proxy says in `via` (RFC 9110, section 7.6.3) that a call went through it, by a name that no other has, and
+//! refuses a call that says so already. Otherwise one call would become thousands.
 //!
-//! From a client that is no trusted proxy, `via` is not believed, but what fronts like us said in it stays:
-//! the other front of a loop is such a client. Who forges that has his own call refused and no other.
+//! From a client that is no trusted proxy, `via` is not believed, but the elements of proxies of this kind stay in
+//! it: the other proxy of a loop is such a client. A client that forges one has only its own call refused.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderValue, Version, header};
 use tonic::Status;
 
-/// What all our names begin with.
+/// How the names of all proxies of this kind begin.
 const PREFIX: &str = "runnel-";
 
-/// How many digits follow.
+/// How many digits follow it.
 const DIGITS: usize = 16;
 
-/// A front, as `via` names it.
+/// A proxy, as `via` names it.
 pub(super) struct Via {
     name: String,
     over_http1: HeaderValue,
@@ -24,7 +24,7 @@ pub(super) struct Via {
 }
 
 impl Via {
-    /// A front with a name that no other has.
+    /// A proxy with a name that no other has.
     pub(super) fn new() -> Self {
         let name = format!("{PREFIX}{:0DIGITS$x}", fastrand::u64(..));
         let received = |version| {
@@ -36,7 +36,7 @@ impl Via {
         Self { name, over_http1, over_http2 }
     }
 
-    /// Says that this front received a message by this version of HTTP.
+    /// The element that says that this proxy received a message by this version of HTTP.
     pub(super) const fn received_by(&self, version: Version) -> &HeaderValue {
         match version {
             Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11 => &self.over_http1,
@@ -44,9 +44,9 @@ impl Via {
         }
     }
 
-    /// Refuses a call that came by here before, as UNAVAILABLE: our own health check that comes back so
-    /// says that we are not ready.
-    pub(super) fn refuse_what_came_by_before(&self, headers: &HeaderMap) -> Result<(), Status> {
+    /// Refuses a call that came by here before, as UNAVAILABLE: so a health check of ours that comes back says
+    /// that the backend is down.
+    pub(super) fn refuse_loop(&self, headers: &HeaderMap) -> Result<(), Status> {
         if elements(headers).any(|element| front(element) == Some(&self.name)) {
             return Err(Status::unavailable(format!(
                 "a loop: this call came by this server before ({}), so its --backend is itself, or leads \
@@ -64,7 +64,7 @@ impl fmt::Debug for Via {
     }
 }
 
-/// Leaves only what fronts like us said, in as many lines.
+/// Leaves only the elements of proxies of this kind, in as many lines.
 pub(super) fn keep_fronts(headers: &mut HeaderMap) {
     if !headers.contains_key(header::VIA) {
         return;
@@ -73,7 +73,7 @@ pub(super) fn keep_fronts(headers: &mut HeaderMap) {
     let fronts: Vec<_> = fronts.filter_map(|front| HeaderValue::from_str(front).ok()).collect();
     headers.remove(header::VIA);
     for mut front in fronts {
-        // A client may have made it up: see `metadata`.
+        // A client may have made it up; so it belongs in no compression table.
         front.set_sensitive(true);
         headers.append(header::VIA, front);
     }
@@ -84,7 +84,7 @@ fn elements(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
-/// The name of the front that said this element, if it was one: `2.0 runnel-0123456789abcdef`.
+/// The name of the proxy that added this element, if it is one of this kind: `2.0 runnel-0123456789abcdef`.
 fn front(element: &str) -> Option<&str> {
     let (version, name) = element.split_once(' ')?;
     let digits = name.strip_prefix(PREFIX)?;
@@ -107,12 +107,12 @@ mod tests {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let line = one.received_by(version).to_str().unwrap();
             for headers in [via(&[line]), via(&["1.1 edge", &format!("1.0 a (b),{line} , 2 c")])] {
-                let status = one.refuse_what_came_by_before(&headers).unwrap_err();
+                let status = one.refuse_loop(&headers).unwrap_err();
                 assert!(status.message().contains("--backend"), "{status}");
-                other.refuse_what_came_by_before(&headers).unwrap();
+                other.refuse_loop(&headers).unwrap();
             }
         }
-        one.refuse_what_came_by_before(&via(&["1.1 edge", "2.0 runnel"])).unwrap();
+        one.refuse_loop(&via(&["1.1 edge", "2.0 runnel"])).unwrap();
     }
 
     #[test]

@@ -40,28 +40,28 @@ const SETTINGS_INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// What may be sent on one connection.
 pub(super) struct Windows {
-    /// What may be sent on it now, in bytes.
+    /// How much may be sent on the connection now, in bytes.
     free: AtomicI64,
-    /// What could be sent on it at best.
+    /// How much could be sent on it when all is read, in bytes.
     size: AtomicI64,
-    /// What a stream begins with.
+    /// The window that a stream begins with, in bytes.
     stream: AtomicI64,
     max_streams: AtomicUsize,
-    /// What h2 has of `requests` and has not sent yet, in bytes.
+    /// How much of `requests` h2 has and has not sent yet, in bytes.
     queued: AtomicI64,
     /// By their streams.
     requests: Mutex<HashMap<u32, Arc<Account>>>,
-    /// What is unread of each client's, in bytes.
+    /// How much of each client's requests is unread, in bytes.
     clients: Mutex<HashMap<IpAddr, Arc<AtomicI64>>>,
-    /// Told when the connection may have room for calls again.
+    /// Notified when the connection may have room for calls again.
     room: Arc<Notify>,
 }
 
 /// The bytes of one request.
 struct Account {
-    /// What h2 has and has not sent yet.
+    /// How much h2 has and has not sent yet.
     queued: AtomicI64,
-    /// What h2 was given, without what the backend said it may be sent anew. Below zero where a backend
+    /// How much h2 was given, without what the backend has allowed to be sent anew. Below zero where a backend
     /// allows more than it has read, as grpcio does.
     unread: AtomicI64,
     /// The same of all requests of its client.
@@ -94,7 +94,7 @@ impl Windows {
         self.unused() >= self.shared() / 8 * 3
     }
 
-    /// What will be free when h2 has sent what it has.
+    /// How much will be free when h2 has sent what it has.
     fn unused(&self) -> i64 {
         self.free.load(Ordering::Relaxed) - self.queued.load(Ordering::Relaxed)
     }

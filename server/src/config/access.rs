@@ -1,4 +1,4 @@
-//! Where calls come from: which pages may call, beside the server's own, and which proxies are believed.
+//! Which pages may call besides the server's own, and which proxies are trusted.
 
 use std::net::IpAddr;
 
@@ -17,15 +17,15 @@ pub(crate) const SETTING_NAMES: SettingNames = SettingNames {
 /// Access from within browsers and through proxies.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AccessConfig {
-    /// An origin whose pages may call, such as `https://app.example`, or with one label left open,
-    /// `https://*.preview.example`; repeat it, or separate several by commas. Without any, only the server's
-    /// own page may.
+    /// An origin whose pages may call, such as `https://app.example`; a star stands for one label, as in
+    /// `https://*.preview.example`. Repeat the option, or separate several origins by commas. Without it, only
+    /// the server's own page may call.
     #[arg(long, env = "RUNNEL_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
 
-    /// The origin at which people open this server's own page, such as `http://app.example:8080`, if a
-    /// proxy in front of it changes the host; its pages may call, and a server on loopback answers for its
-    /// host. Repeat it, or separate several by commas.
+    /// The origin at which people open the server's own page, such as `http://app.example:8080`, if a proxy in
+    /// front of the server changes the host. Pages of this origin may call, and a server that listens on
+    /// loopback answers for its host. Repeat the option, or separate several origins by commas.
     #[arg(
         long,
         env = "RUNNEL_PUBLIC_ORIGIN",
@@ -35,9 +35,9 @@ pub struct AccessConfig {
     )]
     pub public_origin: Vec<Origin>,
 
-    /// A host name that a server on loopback answers for, beside localhost and addresses: that of a
-    /// proxy in front of it, or with one label left open, `*.preview.example`. Repeat it, or separate several
-    /// by commas.
+    /// A host name for which a server that listens on loopback answers, besides localhost and IP addresses: for
+    /// instance the name that a proxy sends. A star stands for one label, as in `*.preview.example`. Repeat the
+    /// option, or separate several names by commas.
     #[arg(
         long,
         env = "RUNNEL_ALLOW_HOST",
@@ -47,11 +47,11 @@ pub struct AccessConfig {
     )]
     pub allow_host: Vec<String>,
 
-    /// The address of a proxy in front of this server, or a network of proxies (10.0.0.0/8), that is believed.
-    /// Its x-forwarded-for, or forwarded, says which client a call comes from: for the log, and for every bound
-    /// for one address but that on connections. Its x-forwarded-host and forwarded say which page is the
-    /// server's own. With a backend its x-forwarded-*, forwarded, via and traceparent go on there. Repeat it,
-    /// or separate several by commas.
+    /// The address of a trusted proxy in front of this server, or a network of such proxies (10.0.0.0/8). The
+    /// server believes its x-forwarded-for, or forwarded, about which client a call comes from, for the log and
+    /// for all limits per address except that on connections; and its x-forwarded-host and forwarded about which
+    /// page is the server's own. A backend gets its x-forwarded-*, forwarded, via and traceparent. Repeat the
+    /// option, or separate several addresses by commas.
     #[arg(
         long = "trusted-proxy",
         env = "RUNNEL_TRUSTED_PROXIES",
@@ -75,7 +75,7 @@ impl AccessConfig {
     }
 }
 
-/// An origin, and no pattern of several.
+/// An origin without a star.
 fn parse_one_origin(text: &str) -> Result<Origin, String> {
     if text.contains('*') {
         return Err(

@@ -1,4 +1,4 @@
-//! What operators ask the server itself.
+//! The admin port.
 
 use std::net::{AddrParseError, SocketAddr};
 
@@ -7,8 +7,8 @@ use clap::Args;
 /// The admin port.
 #[derive(Args, Clone, Debug)]
 pub struct AdminConfig {
-    /// Address and port for `/livez`, `/readyz` and `/metrics`, never to be reached from outside;
-    /// port 0 takes a free one and logs it; `off`, or an empty value, switches the admin port off.
+    /// Address and port for `/livez`, `/readyz` and `/metrics`, which must not be reachable from outside. Port 0
+    /// takes a free port and logs it; `off`, or an empty value, switches the admin port off.
     #[arg(
         long,
         env = "RUNNEL_ADMIN_LISTEN",

@@ -1,26 +1,29 @@
 //! The gRPC backends that calls are forwarded to.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{ArgAction, Args};
 
 use super::numbers;
 use crate::backend::{
-    BackendAuthority,
+    BackendAuthority, ClientCertificate, Settings,
     url::{BackendUrl, DEFAULT_PORT},
 };
 
-/// Where calls are forwarded to, and how; with no backend, the server answers them itself.
+/// Those of the library.
+static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);
+
+/// Where calls are forwarded to, and how; without a backend, the server answers them itself.
 #[derive(Args, Clone, Debug)]
 pub struct BackendConfig {
-    /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH;
-    /// what else gRPC clients take is taken, too. May be given several times. Each address of each name takes
-    /// its share of the calls.
+    /// A gRPC server to forward every call to: http://HOST:PORT, with TLS https://HOST:PORT, or unix:PATH; other
+    /// targets of gRPC clients, such as `dns:///HOST:PORT`, are accepted, too. Repeat the option, or separate
+    /// several by commas. All addresses of all names share the calls.
     #[arg(long, env = "RUNNEL_BACKEND", value_name = "URL", value_delimiter = ',')]
     pub backend: Vec<BackendUrl>,
 
-    /// The host of a backend without TLS: the variable of the original compose file. If --backend is given,
-    /// too, that is used.
+    /// The host of a single backend without TLS; not used if --backend is set. Its variable is that of the
+    /// original compose file.
     #[arg(long, env = "BACKEND_HOST", value_name = "HOST", value_parser = host)]
     pub backend_host: Option<String>,
 
@@ -34,11 +37,12 @@ pub struct BackendConfig {
     )]
     pub backend_port: u16,
 
-    /// A PEM file with the certificates that a backend's own must come from, in place of the system's.
+    /// A PEM file with certificates to trust instead of the system's: a backend needs one of them, or a
+    /// certificate that one of them has issued.
     #[arg(long, env = "RUNNEL_BACKEND_CA", value_name = "FILE")]
     pub backend_ca: Option<PathBuf>,
 
-    /// A PEM file with the certificate, and what it comes from, that we show to a backend.
+    /// A PEM file with the certificate that this server shows to backends, and those up to its root.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_CLIENT_CERT",
@@ -56,64 +60,64 @@ pub struct BackendConfig {
     )]
     pub backend_client_key: Option<PathBuf>,
 
-    /// The name that a backend's certificate must have, in place of the one in its URL.
+    /// The name that a backend's certificate must have, instead of the host in its URL.
     #[arg(long, env = "RUNNEL_BACKEND_SERVER_NAME", value_name = "NAME")]
     pub backend_server_name: Option<String>,
 
-    /// The :authority of calls to backends, HOST or HOST:PORT, in place of the one in the URL; or the word
-    /// "client" for what each client called. Routers that choose by name want one of the two. TLS is not
-    /// concerned: see --backend-server-name.
+    /// The :authority of calls to backends, HOST or HOST:PORT, instead of host and port of the URL; or the word
+    /// "client" for the authority that each client called. Routers that choose a service by its name need it. For
+    /// TLS see --backend-server-name.
     #[arg(long, env = "RUNNEL_BACKEND_AUTHORITY", value_name = "HOST")]
     pub backend_authority: Option<BackendAuthority>,
 
-    /// How long a call may wait for a connection to a backend, and a backend for its health check.
+    /// How long a call waits for a connection to a backend, and a health check for its response.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_CONNECT_TIMEOUT",
         value_name = "DURATION",
-        default_value = "5s",
+        default_value = numbers::written(DEFAULT.connect_timeout),
         value_parser = numbers::duration
     )]
     pub backend_connect_timeout: Duration,
 
-    /// How often connections to backends are pinged; 0s for only when a health check fails. Most gRPC
-    /// servers take offence at anything below 5m.
+    /// How often connections to backends are pinged; 0s for only after a failed health check. Most gRPC servers
+    /// close connections that are pinged more often than every 5m.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_KEEPALIVE",
         value_name = "DURATION",
-        default_value = "0s",
+        default_value = numbers::written(DEFAULT.keepalive.unwrap_or_default()),
         value_parser = numbers::duration_or_zero
     )]
     pub backend_keepalive: Duration,
 
-    /// How often the health of each backend address is asked for.
+    /// How often the health of each address of a backend is checked.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_HEALTH_INTERVAL",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(DEFAULT.health_interval),
         value_parser = numbers::duration
     )]
     pub backend_health_interval: Duration,
 
-    /// How often the backends' names are resolved again.
+    /// How often the names of backends are resolved again.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_RESOLVE_INTERVAL",
         value_name = "DURATION",
-        default_value = "30s",
+        default_value = numbers::written(DEFAULT.resolve_interval),
         value_parser = numbers::duration
     )]
     pub backend_resolve_interval: Duration,
 
-    /// Whether backends are asked, through grpc.reflection, what kind each of their methods is; without it
-    /// every forwarded call counts as a stream.
+    /// Whether backends are asked through grpc.reflection for the kind of each of their methods, unary or
+    /// stream; with false every forwarded call counts as a stream.
     #[arg(
         long,
         env = "RUNNEL_BACKEND_REFLECTION",
         value_name = "BOOL",
-        default_value_t = true,
+        default_value_t = DEFAULT.reflection,
         action = ArgAction::Set
     )]
     pub backend_reflection: bool,
@@ -133,9 +137,22 @@ impl BackendConfig {
         }
     }
 
-    /// How often connections are pinged; None for only when they are suspect.
-    pub(crate) fn keepalive(&self) -> Option<Duration> {
-        numbers::unless_zero(self.backend_keepalive)
+    /// What these options say; the rest has its defaults.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = Settings::to(self.urls());
+        settings.authority.clone_from(&self.backend_authority);
+        settings.ca.clone_from(&self.backend_ca);
+        let files = (self.backend_client_cert.clone(), self.backend_client_key.clone());
+        if let (Some(certificate), Some(key)) = files {
+            settings.client_certificate = Some(ClientCertificate { certificate, key });
+        }
+        settings.server_name.clone_from(&self.backend_server_name);
+        settings.connect_timeout = self.backend_connect_timeout;
+        settings.keepalive = numbers::unless_zero(self.backend_keepalive);
+        settings.health_interval = self.backend_health_interval;
+        settings.resolve_interval = self.backend_resolve_interval;
+        settings.reflection = self.backend_reflection;
+        settings
     }
 }
 
@@ -150,11 +167,11 @@ impl Default for BackendConfig {
             backend_client_key: None,
             backend_server_name: None,
             backend_authority: None,
-            backend_connect_timeout: Duration::from_secs(5),
-            backend_keepalive: Duration::ZERO,
-            backend_health_interval: Duration::from_secs(10),
-            backend_resolve_interval: Duration::from_secs(30),
-            backend_reflection: true,
+            backend_connect_timeout: DEFAULT.connect_timeout,
+            backend_keepalive: DEFAULT.keepalive.unwrap_or_default(),
+            backend_health_interval: DEFAULT.health_interval,
+            backend_resolve_interval: DEFAULT.resolve_interval,
+            backend_reflection: DEFAULT.reflection,
         }
     }
 }
@@ -184,6 +201,12 @@ mod tests {
         for bad in ["", "0", "65536", "-1", "http", "tcp://10.0.0.1"] {
             assert!(port(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_option_that_is_not_given_has_the_default_of_the_library() {
+        let settings = BackendConfig::default().settings();
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
     }
 
     #[test]

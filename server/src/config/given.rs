@@ -1,15 +1,15 @@
-//! Options as they were given, before clap reads them: a variable that is set and empty, as compose files with
-//! `${NAME:-}` set it, counts as not given, and blanks and a last comma in a list are none of its items.
+//! Prepares the command line and the environment before clap reads them: an empty variable, which compose files
+//! with `${NAME:-}` set, counts as not set, and blanks and a comma at the end of a list are removed.
 
 use std::{ffi::OsString, iter};
 
 use clap::{Arg, Command, builder::Resettable};
 
-/// The option for which an empty value has a meaning: no admin port.
+/// The option whose empty value has a meaning: it switches the admin port off.
 const EMPTY_SAYS_SOMETHING: &str = "admin_listen";
 
-/// The command, which then reads no variable that is set to nothing, and of lists the items only.
-/// `variable` is what the environment has by a name.
+/// The same command, which then ignores empty variables and reads only the items of lists. `variable` looks up a
+/// variable of the environment.
 pub(super) fn environment(
     command: Command,
     variable: impl Fn(&str) -> Option<OsString> + Copy,
@@ -21,12 +21,12 @@ pub(super) fn environment(
                 arg.env(Resettable::Reset)
             }
             Some(value) if is_list(&arg) => match value.to_str().map(items) {
-                // As if it were the default: the command line goes before either. Defaults must live as
-                // long as the process, which reads its environment once.
+                // As a default, because the command line wins over a variable and over a default alike. Defaults
+                // must live as long as the process, which reads its environment once.
                 Some(items) => arg
                     .env(Resettable::Reset)
                     .default_values(items.into_iter().map(|item| &*item.to_owned().leak())),
-                // clap tells what is wrong with it.
+                // clap reports the error.
                 None => arg,
             },
             _ => arg,
@@ -35,7 +35,7 @@ pub(super) fn environment(
     command.mut_args(read).mut_subcommands(move |subcommand| environment(subcommand, variable))
 }
 
-/// The command line, its lists reduced to their items; a list without any is left out.
+/// The command line, with only the items of its lists; an empty list is left out.
 pub(super) fn arguments(
     command: &Command,
     given: impl IntoIterator<Item = OsString>,
@@ -59,7 +59,7 @@ pub(super) fn arguments(
         }
         let flag = flag.to_owned();
         let Some(value) = value.or_else(|| given.next()) else {
-            // Without its value; clap says so.
+            // Its value is missing; clap reports it.
             arguments.push(argument);
             break;
         };

@@ -1,6 +1,6 @@
-//! The command line. Pure: parsing binds nothing and reads no file. Every option has a flag, an
-//! environment name and a default. A variable that is set to nothing is not set, and zero is refused unless
-//! the option says what it means.
+//! The command line. Parsing it opens no socket and reads no file. Every option has a flag, an environment
+//! variable and a default. An empty variable counts as not set, and zero is refused unless the option says what
+//! zero means.
 
 mod access;
 mod admin;
@@ -19,6 +19,7 @@ use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
 };
 use runnel_rpc::{Limits, ResponseLimits};
+use runnel_serve::Settings;
 
 pub(crate) use self::access::SETTING_NAMES;
 #[cfg(feature = "otel")]
@@ -54,7 +55,7 @@ enum CliCommand {
     /// Serve the page and the API (what `runnel` alone does).
     Serve(Box<ServeConfig>),
 
-    /// Ask the server on the listen address for its health; exit 0 when it says SERVING.
+    /// Check the health of the server at the listen address; the exit code is 0 if it is SERVING.
     Healthcheck(Box<HealthcheckConfig>),
 }
 
@@ -63,24 +64,24 @@ enum CliCommand {
 pub enum Command {
     /// Serve until a signal comes.
     Serve,
-    /// Ask a running server for its health.
+    /// Check the health of a running server.
     Healthcheck,
 }
 
 /// Everything a server can be told.
 #[derive(Args, Clone, Debug)]
 pub struct ServeConfig {
-    /// Address and port to listen on; port 0 takes a free one and logs it.
+    /// Address and port to listen on; port 0 takes a free port and logs it.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     pub listen: SocketAddr,
 
-    /// How long open calls may go on once a shutdown began; what is left then ends as UNAVAILABLE. With
-    /// 1ms they end at once.
+    /// How long open calls may go on after SIGTERM or SIGINT; calls that are still open then end as
+    /// UNAVAILABLE. With 1ms they end at once.
     #[arg(
         long,
         env = "RUNNEL_DRAIN_DEADLINE",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = numbers::written(Settings::default().drain_deadline),
         value_parser = numbers::duration
     )]
     pub drain_deadline: Duration,
@@ -95,7 +96,7 @@ pub struct ServeConfig {
     )]
     pub message_limit_bytes: usize,
 
-    /// The largest message of an answer, in bytes.
+    /// The largest message of a response, in bytes.
     #[arg(
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
@@ -105,7 +106,7 @@ pub struct ServeConfig {
     )]
     pub answer_limit_bytes: usize,
 
-    /// The most metadata of an answer, in bytes: that before its messages, and again that behind them.
+    /// The most metadata of a response, in bytes: once before its messages, and once after them.
     #[arg(
         long,
         env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
@@ -115,9 +116,9 @@ pub struct ServeConfig {
     )]
     pub answer_metadata_limit_bytes: usize,
 
-    /// How long a unary call may take, whatever deadline its client sets; 0s for as long as it takes. If
-    /// nothing is said, 60s for calls that are answered here, and as long as it takes for those that are
-    /// forwarded. A call of a method that nobody described must have its answer begin in that time.
+    /// How long a unary call may take, whatever deadline its client sets; 0s for no limit. The default is 60s,
+    /// and with --backend no limit. If it is not known whether a method is unary, its response must begin
+    /// in that time.
     #[arg(
         long,
         env = "RUNNEL_UNARY_DEADLINE",
@@ -126,11 +127,11 @@ pub struct ServeConfig {
     )]
     pub unary_deadline: Option<Duration>,
 
-    /// Unary calls open at once, in all; 0 for no limit.
+    /// Open unary calls, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = Limits::default().unary.total)]
     pub max_calls: usize,
 
-    /// Unary calls open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
+    /// Open unary calls of one client address (for IPv6, a /64); 0 for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
@@ -139,11 +140,11 @@ pub struct ServeConfig {
     )]
     pub max_calls_per_address: usize,
 
-    /// Streams open at once, in all; 0 for no limit.
+    /// Open streams, in all; 0 for no limit.
     #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = Limits::default().streams.total)]
     pub max_streams: usize,
 
-    /// Streams open at once for one client address (an IPv6 client is its /64); 0 for no limit of its own.
+    /// Open streams of one client address (for IPv6, a /64); 0 for no limit.
     #[arg(
         long,
         env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
@@ -152,17 +153,17 @@ pub struct ServeConfig {
     )]
     pub max_streams_per_address: usize,
 
-    /// Bytes of messages held at once, in all: arriving, or answered and not yet read. If nothing is said,
-    /// 268435456 (256 MiB), or half of the memory that the container may have, if that is less.
+    /// Bytes of messages in memory, in all: requests that arrive, and responses that are not read yet. The
+    /// default is 268435456 (256 MiB), or half of the container's memory if that is less.
     #[arg(long, env = "RUNNEL_MAX_HELD_BYTES", value_name = "BYTES", value_parser = numbers::size)]
     pub max_held_bytes: Option<usize>,
 
-    /// Bytes of messages held at once for one client address (an IPv6 client is its /64). If nothing is
-    /// said, a quarter of those in all.
+    /// Bytes of messages in memory for one client address (for IPv6, a /64). The default is a quarter of
+    /// those in all.
     #[arg(long, env = "RUNNEL_MAX_HELD_BYTES_PER_ADDRESS", value_name = "BYTES", value_parser = numbers::size)]
     pub max_held_bytes_per_address: Option<usize>,
 
-    /// How logs are written to standard error; RUST_LOG filters them.
+    /// The format of the log on standard error; RUST_LOG chooses which lines are logged.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
@@ -198,7 +199,7 @@ pub struct ServeConfig {
 
 #[derive(Args, Clone, Debug)]
 struct HealthcheckConfig {
-    /// The address the server listens on; an unspecified one is asked on loopback.
+    /// The address on which the server listens; for `0.0.0.0` and `[::]` the check uses loopback.
     #[arg(long, env = "RUNNEL_LISTEN", value_name = "ADDR", default_value = DEFAULT_LISTEN)]
     listen: SocketAddr,
 
@@ -209,11 +210,11 @@ struct HealthcheckConfig {
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
-/// What holds for every option.
+/// Rules for all options, at the end of `--help`.
 const RULES: &str = "\
-A flag goes before its environment variable. A variable that is set to nothing counts as not set \
-(RUNNEL_ADMIN_LISTEN alone means something then: no admin port).
-Lists have commas between their items; blanks around them and a comma at the end do not matter.
+A flag wins over its environment variable. An empty variable counts as not set; only RUNNEL_ADMIN_LISTEN, \
+when empty, switches the admin port off.
+Lists have commas between their items; blanks around items and a comma at the end do not matter.
 Durations are written like 500ms, 10s, 5m, 1h. Zero switches a limit off where its option says so, and is \
 refused everywhere else.";
 
@@ -258,6 +259,11 @@ impl Cli {
 }
 
 impl ServeConfig {
+    /// What the server of the public port is told.
+    pub(crate) fn server_settings(&self) -> Settings {
+        self.connections.settings(self.drain_deadline)
+    }
+
     /// What a call may cost.
     pub(crate) fn limits(&self) -> Limits {
         let defaults = Limits::default();
@@ -287,7 +293,7 @@ impl Default for ServeConfig {
         let limits = Limits::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            drain_deadline: Duration::from_secs(10),
+            drain_deadline: Settings::default().drain_deadline,
             message_limit_bytes: limits.message_bytes,
             answer_limit_bytes: limits.response.message_bytes,
             answer_metadata_limit_bytes: limits.response.metadata_bytes,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use runnel_limits::Limit;
 
-/// As good as for ever, and short enough to be added to any clock.
+/// A hundred years: practically no limit, and still short enough to be added to any clock.
 const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// A duration that is more than nothing.
+/// A duration greater than zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text)? {
         Duration::ZERO => Err("zero makes no sense here: write a duration such as 10s".to_owned()),
@@ -16,15 +16,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration, or zero to switch off what it limits.
+/// A duration, or zero for no limit.
 pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text);
-    // Nobody writes a unit behind nothing.
+    // Zero needs no unit.
     let parsed = if text.trim() == "0" { Ok(Duration::ZERO) } else { parsed };
     parsed.map(|duration| duration.min(LONGEST)).map_err(|error| error.to_string())
 }
 
-/// A number of bytes that is more than nothing.
+/// A duration as the command line and its documents write it: up to a minute in seconds, else in the largest
+/// unit. It can be read again.
+pub(super) fn written(duration: Duration) -> String {
+    if duration <= Duration::from_mins(1) && duration.subsec_nanos() == 0 {
+        return format!("{}s", duration.as_secs());
+    }
+    humantime::format_duration(duration).to_string()
+}
+
+/// A number of bytes greater than zero.
 pub(super) fn size(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => Err("zero makes no sense here: write a number of bytes".to_owned()),
@@ -32,17 +41,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A duration that limits something, unless it is zero.
+/// The duration, or none if it is zero.
 pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
     Some(duration).filter(|duration| !duration.is_zero())
 }
 
-/// The same where something must be waited for.
-pub(super) fn or_longest(duration: Duration) -> Duration {
-    unless_zero(duration).unwrap_or(LONGEST)
-}
-
-/// How many there may be; zero is no limit.
+/// A limit of two numbers, of which zero means no limit.
 pub(super) fn limit(total: usize, per_address: usize) -> Limit {
     let unless_zero = |count| if count == 0 { usize::MAX } else { count };
     Limit { total: unless_zero(total), per_address: unless_zero(per_address) }
@@ -61,6 +65,13 @@ mod tests {
         assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
         for bad in ["", "-1s", "1", "s"] {
             assert!(duration_or_zero(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_that_is_written_can_be_read_again() {
+        for text in ["0s", "10s", "60s", "500ms", "5m", "1h", "1h 30m"] {
+            assert_eq!(written(duration_or_zero(text).unwrap()), text);
         }
     }
 

@@ -14,9 +14,9 @@ use crate::prefix::Prefix;
 /// The page.
 #[derive(Args, Clone, Debug, Default)]
 pub struct PageConfig {
-    /// The page to serve: `embedded` for the one that was built into this program; the folder of any built
-    /// page, with an `index.html` in it; or `none`, to answer calls only. A folder of one of these names is
-    /// written `./none`.
+    /// The page to serve: `embedded` for the page in this program; a folder with a built page, which has an
+    /// `index.html`; or `none` to only answer calls. A folder that is named like one of these words is written
+    /// `./none`.
     #[arg(
         long,
         env = "RUNNEL_PAGE",
@@ -26,9 +26,9 @@ pub struct PageConfig {
     )]
     pub page: PageChoice,
 
-    /// The `content-security-policy` of every answer of the page, such as `default-src 'self' https:`; `none`
-    /// to send none. `computed` allows what the embedded page needs, or, of another page, what comes from its
-    /// own origin and the scripts that stand in its HTML.
+    /// The `content-security-policy` of every response of the page, such as `default-src 'self' https:`; `none`
+    /// sends none. `computed` allows what the embedded page needs; for another page it allows everything from its
+    /// own origin, and the scripts inside its HTML.
     #[arg(
         long,
         env = "RUNNEL_PAGE_CSP",
@@ -38,9 +38,9 @@ pub struct PageConfig {
     )]
     pub page_csp: Policy,
 
-    /// The path at which a proxy mounts this server, such as `/runnel`, if the proxy passes requests on
-    /// with it. Page and calls are then answered below it too. A proxy that takes its path away needs no
-    /// such option.
+    /// The path at which a proxy mounts this server, such as `/runnel`, if the proxy passes requests on with
+    /// that path. The server then answers for the page and for calls below it, too. If the proxy removes the path,
+    /// do not set this option.
     #[arg(long, env = "RUNNEL_PAGE_PREFIX", value_name = "PATH")]
     pub page_prefix: Option<Prefix>,
 }

@@ -102,6 +102,35 @@ fn zero_switches_limits_off() {
     assert_eq!((limits.streams.total, limits.streams.per_address), (4096, usize::MAX));
 }
 
+/// Each option has a row `| flag | variable | default | meaning |` there, and each row has an option.
+#[test]
+fn the_tables_of_options_in_the_documentation_are_complete_and_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/OPERATING.md");
+    let text = fs::read_to_string(path).unwrap();
+    let mut rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .map(|line| line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect())
+        // A row of another table explains an option, too.
+        .filter(|row: &Vec<&str>| row.len() == 4)
+        .collect();
+    for arg in Cli::command().get_arguments() {
+        let (Some(long), Some(variable)) = (arg.get_long(), arg.get_env()) else { continue };
+        let flag = format!("`--{long}`");
+        let at = rows.iter().position(|row| row[0] == flag).unwrap_or_else(|| panic!("no {flag}"));
+        let row = rows.swap_remove(at);
+        assert_eq!(row[1], format!("`{}`", variable.to_str().unwrap()), "{flag}");
+        if !arg.get_default_values().is_empty() {
+            let default = row[2].split('`').nth(1).unwrap_or_else(|| panic!("{flag}: {}", row[2]));
+            let (_, config) = parse(&[&format!("--{long}"), default]).unwrap();
+            assert_eq!(format!("{config:?}"), format!("{:?}", ServeConfig::default()), "{flag}");
+        }
+    }
+    // Without the feature `otel` the option is not there, and its row is.
+    rows.retain(|row| cfg!(feature = "otel") || row[0] != "`--otlp-endpoint`");
+    assert!(rows.is_empty(), "options that there are not: {rows:?}");
+}
+
 /// People copy these; a name that there is not would be ignored without a word.
 #[test]
 fn the_compose_files_set_options_that_there_are_to_values_that_they_take() {

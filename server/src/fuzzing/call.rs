@@ -196,10 +196,10 @@ fn service() -> &'static Calls {
         };
         let listens_on = ([127, 0, 0, 1], 8080).into();
         Layers::new()
-            .limits(limits)
-            .quota(Quota::new(Limit::NONE))
-            .access(Access::new(&AccessConfig::default().settings(), listens_on))
-            .observer((metrics, CallLog))
+            .with_limits(limits)
+            .with_quota(Quota::new(Limit::NONE))
+            .with_access(Access::new(&AccessConfig::default().settings(), listens_on))
+            .with_observer((metrics, CallLog))
             .around_service(routes, KnownMethods::from(methods))
     })
 }

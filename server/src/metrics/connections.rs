@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use runnel_serve::{LimitReached, Observer};
 
 /// The HTTP errors that there are.
 const HTTP_ERRORS: [StatusCode; 7] = [
@@ -25,11 +26,6 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// For connections that nobody wants to count.
-    pub(crate) fn uncounted() -> Result<Self, prometheus::Error> {
-        Self::register(&Registry::new())
-    }
-
     pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let accepted = IntCounter::new(
             "runnel_connections_accepted_total",
@@ -61,35 +57,30 @@ impl ConnectionMetrics {
         registry.register(Box::new(refused.clone()))?;
         Ok(Self { accepted, open, refused, http_errors })
     }
+}
 
-    /// A connection was let in. It is open until what this gives is dropped.
-    pub fn opened(&self) -> OpenConnection {
+impl Observer for ConnectionMetrics {
+    fn connection_opened(&self) {
         self.accepted.inc();
         self.open.inc();
-        OpenConnection { open: self.open.clone() }
     }
 
-    /// A connection was turned away by a bound, which is one of few and nothing a client sent.
-    pub fn refused(&self, bound: &'static str) {
+    fn connection_closed(&self) {
+        self.open.dec();
+    }
+
+    /// The label is the option that sets the limit.
+    fn connection_refused(&self, limit: LimitReached) {
+        let bound = match limit {
+            LimitReached::Total { .. } => "max_connections",
+            LimitReached::PerAddress { .. } => "max_connections_per_address",
+        };
         self.refused.with_label_values(&[bound]).inc();
     }
 
-    /// A request was answered with an HTTP error, which is one of the few that we answer.
-    pub fn answered_http_error(&self, status: StatusCode) {
+    /// The status is one of the few that the server answers with.
+    fn http_error(&self, status: StatusCode) {
         self.http_errors.with_label_values(&[status.as_str()]).inc();
-    }
-}
-
-/// A connection that is open and counted as such until this is dropped.
-#[derive(Debug)]
-#[must_use = "the connection counts as open for as long as this is held"]
-pub struct OpenConnection {
-    open: IntGauge,
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.open.dec();
     }
 }
 
@@ -98,12 +89,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_open_until_its_guard_is_dropped_and_accepted_for_good() {
+    fn a_connection_is_open_until_it_is_closed_and_accepted_for_good() {
         let connections = ConnectionMetrics::register(&Registry::new()).unwrap();
         let counts = || (connections.accepted.get(), connections.open.get());
-        let (first, second) = (connections.opened(), connections.opened());
+        connections.connection_opened();
+        connections.connection_opened();
         assert_eq!(counts(), (2, 2));
-        drop((first, second));
-        assert_eq!(counts(), (2, 0));
+        connections.connection_closed();
+        assert_eq!(counts(), (2, 1));
     }
 }

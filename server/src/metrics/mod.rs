@@ -4,6 +4,7 @@
 //! Nothing that a client sends becomes a label, so no client can make series. A call takes no lock for
 //! them: whatever it counts was looked up when its method became known.
 
+mod backend;
 mod calls;
 mod connections;
 mod quota;
@@ -11,12 +12,12 @@ mod quota;
 use prometheus::{Encoder as _, IntGaugeVec, Opts, PullingGauge, Registry, TextEncoder};
 use runnel_limits::quota::Quota;
 
-use self::quota::QuotaCollector;
+use self::{backend::BackendCollector, quota::QuotaCollector};
 pub use self::{
     calls::{CallMetrics, CountedCall},
-    connections::{ConnectionMetrics, OpenConnection},
+    connections::ConnectionMetrics,
 };
-use crate::telemetry;
+use crate::{backend::Backend, telemetry};
 
 /// The metrics of one server. A clone is the same metrics.
 #[derive(Clone, Debug)]
@@ -53,6 +54,11 @@ impl Metrics {
     /// Counts what `quota` holds, too.
     pub(crate) fn count_quota(&self, quota: Quota) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(QuotaCollector::new(quota)?))
+    }
+
+    /// Counts what happens at each address of `backend`, too.
+    pub(crate) fn count_backend(&self, backend: Backend) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(BackendCollector::new(backend)?))
     }
 
     /// The metrics of connections.

@@ -22,8 +22,8 @@ use crate::config::{PageChoice, PageConfig};
 #[allow_missing = true]
 struct Dist;
 
-/// Where probes and scrapers ask: the names of Kubernetes and Prometheus. Whoever asks for them on this
-/// port has taken it for the admin port, and would take the page for "all is well".
+/// The paths that probes and scrapers of Kubernetes and Prometheus ask for. Such a request on this port was
+/// meant for the admin port, and a probe would take the page for "healthy".
 const PROBES: [&str; 4] = ["healthz", "livez", "metrics", "readyz"];
 
 /// A year, the least that lists of such hosts take. Other hosts of the domain are not ours to bind.

@@ -9,8 +9,8 @@ use super::stream::{GetStream, ItemStream};
 
 /// A client of `api.Api` over the transport `T`.
 ///
-/// A clone is cheap and shares the transport's connections and the retry budget. Dropping the future
-/// of a call, or the stream it gave, cancels the call.
+/// A clone is cheap and shares the transport's connections and the retry budget. Dropping the future of a
+/// call, or the stream that it returned, cancels the call.
 #[derive(Debug, Clone)]
 pub struct ApiClient<T> {
     generated: Generated<T>,
@@ -23,19 +23,19 @@ impl<T: Transport> ApiClient<T> {
         Self { generated: Generated::new(transport), calls: Calls::new() }
     }
 
-    /// The same with a policy of one's own.
+    /// The same with another policy.
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { calls: self.calls.with_policy(policy), ..self }
     }
 
-    /// The same, told about the network: see [`Calls::with_network`].
+    /// The same, with news about the network: see [`Calls::with_network`].
     #[must_use]
     pub fn with_network(self, online: watch::Receiver<bool>) -> Self {
         Self { calls: self.calls.with_network(online), ..self }
     }
 
-    /// The server's greeting for `name`: `Hello {name}!`. Any name is taken, the empty one too.
+    /// The server's greeting for `name`: `Hello {name}!`. Any name is accepted, also an empty one.
     pub async fn say_hello(&self, name: &str) -> Result<String, CallError> {
         let message = HelloRequest { name: name.to_owned() };
         let call = async |request| self.generated.clone().say_hello(request).await;
@@ -43,16 +43,16 @@ impl<T: Transport> ApiClient<T> {
         Ok(hello.into_inner().message)
     }
 
-    /// The first `length` items, in one message. A negative `length` is refused, and so is one
-    /// whose items pass the 4 MiB a message may have; [`Self::get_stream`] has no such limit.
+    /// The first `length` items, in one message. The server refuses a negative `length`, and items that
+    /// exceed the 4 MiB of a message; [`Self::get_stream`] has no such limit.
     pub async fn get_all(&self, length: i32) -> Result<Vec<Item>, CallError> {
         self.get_page(length, 0).await
     }
 
     /// The `length` items that come after the item `after`, in one message.
     ///
-    /// A server of the original contract does not know `after` and starts with item 1. It is asked
-    /// for the page and all before it, of which the page is kept.
+    /// A server of the original contract does not know `after` and starts with item 1. The client then
+    /// requests all items up to the last one, and keeps those after `after`.
     pub async fn get_page(&self, length: i32, after: i32) -> Result<Vec<Item>, CallError> {
         let items = self.items(length, after).await?;
         if after <= 0 || items.first().is_none_or(|first| first.id != 1) {
@@ -67,7 +67,7 @@ impl<T: Transport> ApiClient<T> {
         self.calls.resume(Position::new(length), GetStream(self.generated.clone()))
     }
 
-    /// The same, when the server has begun to answer.
+    /// The same, once the server has begun its response.
     pub async fn get_stream(&self, length: i32) -> Result<ItemStream<T>, CallError> {
         let mut items = self.stream(length);
         items.open().await?;

@@ -1,20 +1,20 @@
-//! [`Position`]: which items of a stream are here, what to ask for next, and what the id of an item
-//! that comes means. No time, no transport: plain arithmetic.
+//! [`Position`]: which items of a stream have arrived, what to request next, and what the id of the next
+//! item means. It involves neither time nor transport: it is plain arithmetic.
 
 use runnel_protos::api::{ApiRequest, Item};
 
 use runnel_client::{Accept, CallError, Resume};
 
-/// Where a stream of the items `1..=length` stands.
+/// The position in a stream of the items `1..=length`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// Items asked for. What a negative number means is the server's to say.
+    /// The number of items in all. What a negative number means is for the server to decide.
     length: i32,
-    /// The id of the last item handed on; 0 before the first.
+    /// The id of the last item that was delivered; 0 before the first.
     last: i32,
-    /// What the open answer was asked to come after.
+    /// The `after` of the open call.
     after: i32,
-    /// The id that it must bring next; one more than an id can be, after the largest.
+    /// The id that must come next; after the largest possible id, one more than that.
     due: i64,
     /// The server was found not to know `after`.
     from_the_start: bool,
@@ -26,7 +26,7 @@ impl Position {
         Self { length, last: 0, after: 0, due: 1, from_the_start: false }
     }
 
-    /// Takes note of the next item of the answer to [`Self::next_request`].
+    /// Takes note of the next item of the response to [`Self::next_request`].
     fn take(&mut self, id: i32) -> Result<Accept, CallError> {
         if i64::from(id) != self.due || id > self.length {
             return self.out_of_order(id);
@@ -39,8 +39,9 @@ impl Position {
         Ok(Accept::Deliver)
     }
 
-    /// An item that is not the one that is due: an error, unless it shows that the server does not know
-    /// `after` and sends what is already here. Such a server is asked again, for all of it.
+    /// Judges an item with another id than the expected one: an error, unless it shows that the server does
+    /// not know `after` and sends items that have arrived already. From such a server, all items are
+    /// requested again.
     #[cold]
     fn out_of_order(&mut self, id: i32) -> Result<Accept, CallError> {
         let is_the_first = self.due == i64::from(self.after) + 1;

@@ -1,4 +1,4 @@
-//! [`ItemStream`]: the answer to `getStream`, or to as many of them as it takes.
+//! [`ItemStream`]: the items of `getStream`, from as many calls as it takes.
 
 use runnel_client::{ResumableStream, StreamingCall, Transport};
 use runnel_protos::api::api_client::ApiClient as Generated;

@@ -1,4 +1,4 @@
-//! Time that only goes forward, and the budget of work between two breaths.
+//! A clock that never goes back, and a budget of work until the browser gets a turn.
 
 use leptos::prelude::window;
 
@@ -7,7 +7,7 @@ pub(crate) fn now_ms() -> f64 {
     window().performance().map_or(0.0, |performance| performance.now())
 }
 
-/// Says when a loop has worked long enough to owe the browser a turn.
+/// Tells when a loop has worked so long that it should yield to the browser.
 #[derive(Debug)]
 pub(crate) struct Budget {
     since_ms: f64,
@@ -15,9 +15,9 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Half a frame of work: clicks are answered and frames drawn in the other half.
+    /// Half a frame of work: the browser handles clicks and draws frames in the other half.
     const MAX_MS: f64 = 8.0;
-    /// Steps between two looks at the clock, which costs as much as a step does.
+    /// Steps between two readings of the clock, because reading it costs as much as a step.
     const STEPS_PER_LOOK: u32 = 128;
 
     /// A budget that starts now.
@@ -25,7 +25,7 @@ impl Budget {
         Self { since_ms: now_ms(), steps: 0 }
     }
 
-    /// Counts one step of work; whether the budget is spent. Then the next one begins.
+    /// Counts one step of work. Returns whether the budget is spent; then a new budget begins.
     pub(crate) fn spend(&mut self) -> bool {
         self.steps += 1;
         if self.steps < Self::STEPS_PER_LOOK {
@@ -35,7 +35,7 @@ impl Budget {
         now_ms() - self.since_ms > Self::MAX_MS
     }
 
-    /// Begins anew, after the browser has had its turn.
+    /// Starts a new budget, after the loop has yielded.
     pub(crate) fn renew(&mut self) {
         *self = Self::new();
     }

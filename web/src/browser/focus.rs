@@ -1,10 +1,10 @@
-//! Where the keyboard is, when what it was at goes away.
+//! Moves the keyboard focus when the element that has it is removed.
 
 use wasm_bindgen::JsCast as _;
 use web_sys::{FocusOptions, HtmlElement};
 
-/// Puts the focus on the button that sends the form of the panel around `leaving`, which is about to go:
-/// the focus would fall to the top of the page.
+/// Moves the focus from `leaving`, which is about to be removed, to the submit button of its panel.
+/// Otherwise the focus would go to the top of the page.
 pub(crate) fn keep_focus_in_panel(leaving: &HtmlElement) {
     let submit = leaving
         .closest(".panel")

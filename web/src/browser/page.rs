@@ -1,4 +1,4 @@
-//! The page as a document that was loaded: how it came, and getting it again.
+//! The page as a document: how it was loaded, and how to load it again.
 
 use js_sys::Reflect;
 use leptos::prelude::window;

@@ -4,31 +4,31 @@ use futures_util::future::{AbortHandle, abortable};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-/// A place for one running future. Belongs to the component that creates it.
+/// Holds one running future. Belongs to the component that creates it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Task {
     running: StoredValue<Option<AbortHandle>>,
 }
 
 impl Task {
-    /// An idle place, cancelled when the current component is cleaned up.
+    /// An empty task; its future is cancelled when the current component is cleaned up.
     pub(crate) fn new() -> Self {
         let task = Self { running: StoredValue::new(None) };
         on_cleanup(move || task.cancel());
         task
     }
 
-    /// Runs `future` in the place of the one before, which is dropped.
+    /// Runs `future` instead of the previous one, which is dropped.
     pub(crate) fn start(self, future: impl Future<Output = ()> + 'static) {
         let (future, handle) = abortable(future);
         self.put(Some(handle));
         spawn_local(async move {
-            // Cancelled is an end like any other: whoever cancelled knows.
+            // A cancelled future needs no report: the caller has cancelled it.
             let _ = future.await;
         });
     }
 
-    /// Drops the running future, if any; with it goes its request.
+    /// Drops the running future, if any, which cancels its request.
     pub(crate) fn cancel(self) {
         self.put(None);
     }

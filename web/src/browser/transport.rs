@@ -1,5 +1,5 @@
-//! How calls leave the page: by `fetch`, as binary gRPC-Web, to the server the page came from, below the
-//! path where a proxy has mounted it.
+//! How calls leave the page: by `fetch`, as binary gRPC-Web, to the server from which the page was loaded,
+//! below the path where a proxy has mounted it.
 
 use runnel_client::{
     BrowserNetwork,
@@ -16,8 +16,8 @@ pub(crate) fn same_origin(network: &BrowserNetwork) -> Api {
     ApiClient::new(by_fetch(root(), MESSAGE_LIMIT_BYTES)).with_network(network.watch())
 }
 
-/// Where the page is mounted, without a slash at its end. Its program lies at its root, whatever place in
-/// it was opened.
+/// The URL where the page is mounted, without a slash at its end. The program is at that root, whatever
+/// place in the page was opened.
 fn root() -> String {
     let program = IMPORT_META.with(ImportMeta::url);
     program.rsplit_once('/').map_or(String::new(), |(root, _file)| root.to_owned())

@@ -1,6 +1,6 @@
-//! Giving the browser a turn: a way to leave a busy loop for long enough that clicks are handled
-//! and frames drawn, yet no longer. A promise would not do, as microtasks run before both, and
-//! `setTimeout` waits at least 4 ms; a message to oneself is an event like any other.
+//! Yields to the browser: a busy loop stops for just as long as the browser needs to handle clicks and draw
+//! frames. Neither a promise does this, because microtasks run before both, nor `setTimeout`, which waits
+//! at least 4 ms. A message of the page to itself is an ordinary event.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageChannel, MessagePort};
 
-/// A channel to oneself.
+/// A channel from the page to itself.
 pub(crate) struct Turns {
     near: MessagePort,
     far: MessagePort,
@@ -45,7 +45,7 @@ impl Turns {
         Ok(Self { near: channel.port1(), far, state, _on_message: on_message })
     }
 
-    /// Resolves after the browser has had its turn.
+    /// Resolves when the browser has had its turn.
     pub(crate) async fn next(&self) {
         self.state.taken.set(false);
         if self.near.post_message(&JsValue::NULL).is_err() {

@@ -1,4 +1,4 @@
-//! A valve in a flow of items: while it is shut, the loop that passes it waits.
+//! A valve in a flow of items: while it is closed, the loop that passes it waits.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -7,15 +7,15 @@ use std::task::{Poll, Waker};
 
 use leptos::prelude::*;
 
-/// Shut and opened by whoever has a copy. Belongs to the component that creates it.
+/// A valve that each copy can close and open. Belongs to the component that creates it.
 #[derive(Clone, Copy)]
 pub(crate) struct Valve {
-    /// What views follow.
+    /// The state that views follow.
     shut: RwSignal<bool>,
     seat: StoredValue<Rc<Seat>, LocalStorage>,
 }
 
-/// What a loop looks at, which costs it next to nothing.
+/// The state that a loop checks, which is cheap.
 #[derive(Default)]
 pub(crate) struct Seat {
     shut: Cell<bool>,
@@ -28,22 +28,22 @@ impl Valve {
         Self { shut: RwSignal::new(false), seat: StoredValue::new_local(Rc::default()) }
     }
 
-    /// Whether it is shut; followed.
+    /// Whether the valve is closed. Views that call this are updated.
     pub(crate) fn is_shut(self) -> bool {
         self.shut.get()
     }
 
-    /// Holds the loop up when it next passes.
+    /// Closes the valve: the loop waits when it next passes.
     pub(crate) fn shut(self) {
         self.set(true);
     }
 
-    /// Lets the loop go on.
+    /// Opens the valve: the loop goes on.
     pub(crate) fn open(self) {
         self.set(false);
     }
 
-    /// What the loop passes.
+    /// The end of the valve for the loop.
     pub(crate) fn seat(self) -> Rc<Seat> {
         self.seat.get_value()
     }
@@ -60,12 +60,12 @@ impl Valve {
 }
 
 impl Seat {
-    /// Whether whoever passes must wait.
+    /// Whether the loop must wait.
     pub(crate) fn is_shut(&self) -> bool {
         self.shut.get()
     }
 
-    /// Resolves when it is open.
+    /// Resolves when the valve is open.
     pub(crate) async fn opened(&self) {
         poll_fn(|cx| {
             if !self.shut.get() {

@@ -4,15 +4,15 @@ use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
 
 use super::panel::Panel;
-use super::phase::Phase;
 use super::problem::Problem;
 use crate::browser::task::Task;
 use crate::browser::transport::Api;
+use crate::phase::Phase;
 
-/// Who is greeted before anyone has said who they are.
+/// The name that is greeted when the page loads.
 const DEFAULT_NAME: &str = "Gonzalo";
 
-/// Greets whom the form names; on load, [`DEFAULT_NAME`].
+/// Greets the name in the form; when the page loads, [`DEFAULT_NAME`].
 #[component]
 pub(crate) fn Greeting(api: Api) -> impl IntoView {
     let api = StoredValue::new_local(api);

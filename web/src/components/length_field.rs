@@ -2,16 +2,16 @@
 
 use leptos::prelude::*;
 
-/// A labelled field for a number of items, with what is wrong about it or worth knowing below.
+/// A labelled field for a number of items, with an error or a hint below it.
 #[component]
 pub(crate) fn LengthField(
     /// Names the field in the DOM, for its label and for tests.
     id: &'static str,
     text: RwSignal<String>,
-    /// What is wrong, if the last attempt to send found something.
+    /// The error of the last attempt to send, if there was one.
     #[prop(into)]
     error: Signal<Option<String>>,
-    /// What is worth knowing before sending; shown when nothing is wrong.
+    /// A hint, shown if there is no error.
     #[prop(into, optional)]
     hint: MaybeProp<String>,
 ) -> impl IntoView {

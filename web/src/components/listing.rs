@@ -9,12 +9,12 @@ use runnel_web::words;
 
 use super::length_field::LengthField;
 use super::panel::Panel;
-use super::phase::Phase;
 use super::problem::Problem;
 use super::virtual_list::VirtualList;
 use crate::browser::task::Task;
 use crate::browser::transport::Api;
 use crate::feed::{Feed, Sink};
+use crate::phase::Phase;
 
 /// Items asked for on load.
 const DEFAULT_LENGTH: &str = "10";

@@ -7,7 +7,6 @@ pub(crate) mod length_field;
 pub(crate) mod listing;
 pub(crate) mod meter;
 pub(crate) mod panel;
-pub(crate) mod phase;
 pub(crate) mod problem;
 pub(crate) mod stream_buttons;
 pub(crate) mod stream_status;

@@ -1,8 +1,7 @@
-//! The frame around each of the three calls: what it is, how it is called, where it stands.
+//! The frame around each of the three calls: its title, its method, its phase.
 
+use crate::phase::Phase;
 use leptos::prelude::*;
-
-use super::phase::Phase;
 
 /// A titled section whose `data-state` tells the phase of its call.
 #[component]

@@ -1,4 +1,4 @@
-//! A failed call, in words a person can act on, with all there is to report it by.
+//! A failed call: what the person can do, and all details for a report.
 
 use leptos::ev::MouseEvent;
 use leptos::prelude::*;
@@ -9,13 +9,13 @@ use web_sys::HtmlElement;
 use crate::browser::focus::keep_focus_in_panel;
 use crate::browser::page::{is_over_http1, reload};
 
-/// What failed, what to do about it, what the server said, a way to try again, and another to load the
-/// page again where that may help.
+/// Shows what failed, what to do, the server's message, a button to try again, and one to reload the page
+/// if that may help.
 #[component]
 pub(crate) fn Problem(
     error: CallError,
     testid: &'static str,
-    /// What to do where the call asked for too much, as a sentence.
+    /// A sentence that says what to do if the call asked for too much.
     less: &'static str,
     retry: impl Fn() + 'static,
 ) -> impl IntoView {

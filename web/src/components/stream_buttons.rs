@@ -2,14 +2,14 @@
 
 use leptos::prelude::*;
 
-use super::phase::Phase;
 use crate::browser::clock::now_ms;
+use crate::phase::Phase;
 use crate::stream_run::StreamRun;
 
-/// Waits shorter than this are over before anyone could press a button to end them.
+/// Waits shorter than this are over before a person could press a button to end them.
 const LONG_WAIT_MS: f64 = 900.0;
 
-/// What the button in the middle does now.
+/// The action of the middle button.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Middle {
     Pause,
@@ -44,8 +44,8 @@ impl Middle {
     }
 }
 
-/// Start, which submits the form around it; pause and resume, or resume now where the stream waits for
-/// a better moment; stop.
+/// The buttons: Start, which submits the form around it; Pause and Resume, or Resume now while the stream
+/// waits to try again; Stop.
 #[component]
 pub(crate) fn StreamButtons(run: StreamRun, phase: Memo<Phase>) -> impl IntoView {
     // Said by `aria-disabled`: a button that is `disabled` while it has the focus drops it, and the next

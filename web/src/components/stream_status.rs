@@ -1,10 +1,10 @@
-//! The line that says how a stream stands with its server.
+//! The line with the state of the stream's connection.
 
 use leptos::prelude::*;
 use runnel_web::words;
 
-use super::phase::Phase;
 use crate::browser::clock::now_ms;
+use crate::phase::Phase;
 use crate::stream_run::StreamRun;
 
 /// A word, how long until the next try, and how often the stream had to be resumed.

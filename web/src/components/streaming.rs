@@ -8,12 +8,12 @@ use runnel_web::words;
 use super::length_field::LengthField;
 use super::meter::Meter;
 use super::panel::Panel;
-use super::phase::Phase;
 use super::problem::Problem;
 use super::stream_buttons::StreamButtons;
 use super::stream_status::StreamStatus;
 use super::virtual_list::VirtualList;
 use crate::browser::transport::Api;
+use crate::phase::Phase;
 use crate::stream_run::{MAX_ROWS, StreamRun};
 use runnel_client::BrowserNetwork;
 

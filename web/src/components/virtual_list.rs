@@ -4,9 +4,9 @@ use leptos::html::Div;
 use leptos::prelude::*;
 use runnel_web::viewport::Viewport;
 
-use super::phase::Phase;
 use crate::browser::resize::follow_height;
 use crate::feed::Feed;
+use crate::phase::Phase;
 
 /// Height of a row in px; `--row` in tokens.css says the same.
 const ROW_PX: f64 = 28.0;
@@ -15,10 +15,10 @@ const ROW_PX: f64 = 28.0;
 #[component]
 pub(crate) fn VirtualList(
     feed: Feed,
-    /// What the list is, for those who cannot see it.
+    /// The name of the list for assistive technology.
     label: &'static str,
     testid: &'static str,
-    /// Said in the place of rows while there are none.
+    /// The text that is shown while there are no rows.
     nothing: Signal<&'static str>,
     /// While a call runs, the length of the list is unknown to assistive technology too.
     #[prop(into)]

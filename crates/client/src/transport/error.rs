@@ -1,30 +1,32 @@
-//! [`TransportError`]: what can go wrong between a call and the server's own answer. It is the source
-//! of every status made here, so that a status which came over the wire, having none, is told apart.
+//! [`TransportError`]: what can go wrong between a call and the server's own response. It is the source of
+//! every status that the transport makes, which tells such a status from one that came over the wire and
+//! has no source.
 
 use std::sync::Arc;
 
+use runnel_wire::code_of_http_status;
 use tonic::{Code, Status};
 
-/// Why a call has no status of the server's own.
+/// Why a call has no status from the server.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// `fetch` was given no answer: no connection, no such host, no network, or an answer of another
-    /// origin that its server does not share. Browsers do not say which.
+    /// `fetch` got no response: no connection, no such host, no network, or a response of another origin
+    /// that CORS does not allow the page to read. Browsers do not say which.
     #[error("no answer came: {detail}")]
     NoAnswer {
         /// The browser's words.
         detail: String,
     },
 
-    /// The connection broke while the answer was arriving.
+    /// The connection broke while the response was arriving.
     #[error("the connection broke within the answer: {detail}")]
     Broken {
         /// The browser's words.
         detail: String,
     },
 
-    /// The answer ended in good order, but before its status: a proxy cut it off.
+    /// The response ended without an error but before its status: a proxy cut it off.
     #[error("the answer ended before its status came")]
     CutOff,
 
@@ -35,30 +37,30 @@ pub enum TransportError {
         detail: String,
     },
 
-    /// The call was sent elsewhere, to sign in most likely. No gRPC server does that, so it is not
-    /// followed; and where to, no browser says.
+    /// The call was redirected, most likely to a sign-in page. gRPC servers do not redirect, so it is not
+    /// followed; browsers do not say where it leads.
     #[error("a redirect, where gRPC-Web was expected")]
     Redirect,
 
-    /// An HTTP answer without a gRPC status in it: a proxy's error page, or another server's.
+    /// An HTTP response without a gRPC status: an error page of a proxy or of another server.
     #[error("HTTP {status} with {content_type}, where gRPC-Web was expected")]
     Http {
         /// The HTTP status code.
         status: u16,
-        /// The answer's content type, or words for none.
+        /// The content type of the response, or a text that says that it has none.
         content_type: String,
     },
 
-    /// The answer was gRPC-Web with trailers, but without `grpc-status` among them.
+    /// The response was gRPC-Web with trailers, but without `grpc-status` among them.
     #[error("the answer's trailers have no grpc-status")]
     NoStatus,
 
-    /// A message, or the trailers, said to be larger than the caller takes.
+    /// A message, or the trailers, are larger than the caller allows.
     #[error("the answer has a frame of {frame_bytes} bytes; {limit_bytes} are allowed")]
     TooLarge {
-        /// What the frame's prefix says.
+        /// The size in the frame's prefix.
         frame_bytes: u32,
-        /// What would be taken.
+        /// The largest size that the caller allows.
         limit_bytes: usize,
     },
 
@@ -69,30 +71,30 @@ pub enum TransportError {
         flags: u8,
     },
 
-    /// The answer is compressed in a way that was not asked for.
+    /// The response is compressed with an encoding that the client did not offer.
     #[error("the answer has the grpc-encoding {encoding}, which was not asked for")]
     Encoding {
-        /// What the answer says.
+        /// The encoding of the response.
         encoding: String,
     },
 
-    /// The answer to a unary call has no message, or several.
+    /// The response to a unary call has no message, or several.
     #[error("the answer to a unary call has {messages} messages")]
     NotOneMessage {
-        /// How many it has.
+        /// The number of messages.
         messages: u64,
     },
 
-    /// Anything else the library beneath said; such as a request header that no browser sends.
+    /// Any other error of tonic-web-wasm-client, such as a request header that no browser sends.
     #[error("{detail}")]
     Library {
-        /// Its words.
+        /// Its message.
         detail: String,
     },
 }
 
 impl TransportError {
-    /// The content type of an answer that has none.
+    /// The text for a response without a content type.
     pub const NO_CONTENT_TYPE: &str = "no content type";
 
     /// The gRPC code that stands for this error.
@@ -101,7 +103,7 @@ impl TransportError {
         match self {
             Self::NoAnswer { .. } | Self::Broken { .. } => Code::Unavailable,
             Self::Aborted { .. } => Code::Cancelled,
-            Self::Http { status, .. } => code_of_http(*status),
+            Self::Http { status, .. } => code_of_http_status(*status),
             Self::TooLarge { .. } => Code::ResourceExhausted,
             // "Response cardinality violation", in the words of the status code guide.
             // <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>
@@ -122,47 +124,11 @@ impl From<TransportError> for Status {
     }
 }
 
-/// The code for an HTTP status in the place of a gRPC one.
-/// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
-fn code_of_http(status: u16) -> Code {
-    match status {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502 | 503 | 504 => Code::Unavailable,
-        _ => Code::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::error::Error;
 
     use super::*;
-
-    #[test]
-    fn http_statuses_are_mapped_as_the_specification_says() {
-        let mapped = |status| {
-            let content_type = "text/html".to_owned();
-            TransportError::Http { status, content_type }.code()
-        };
-        for (status, code) in [
-            (400, Code::Internal),
-            (401, Code::Unauthenticated),
-            (403, Code::PermissionDenied),
-            (404, Code::Unimplemented),
-            (429, Code::Unavailable),
-            (502, Code::Unavailable),
-            (503, Code::Unavailable),
-            (504, Code::Unavailable),
-        ] {
-            assert_eq!(mapped(status), code, "{status}");
-        }
-        for other in [200, 204, 302, 402, 405, 408, 418, 500, 501, 505, 800, 0] {
-            assert_eq!(mapped(other), Code::Unknown, "{other}");
-        }
-    }
 
     #[test]
     fn a_status_made_here_carries_its_cause_through_tonic() {

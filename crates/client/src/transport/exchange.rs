@@ -1,24 +1,24 @@
-//! [`Exchange`]: how one call ended, told by what is beneath the library to what is above it. The
-//! library between them passes messages on, and would lose the rest.
+//! [`Exchange`]: how one call ended. The layer below the library tells it to the layer above, because the
+//! library passes messages on but loses the rest.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{answer::Ending, error::TransportError};
 
-/// The place of one call's ending. It travels beneath in the request's extensions.
+/// How one call ended. It travels down in the request's extensions.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange {
-    /// Send, because a response's body has to be.
+    /// `Send`, because the body of a response must be.
     ending: Arc<Mutex<Option<Result<Ending, TransportError>>>>,
 }
 
 impl Exchange {
-    /// The call ended so. Told before the library can see that it ended at all.
+    /// Stores how the call ended, before the library sees the end.
     pub fn settle(&self, ending: Result<Ending, TransportError>) {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
     }
 
-    /// How it ended, if anybody told.
+    /// How the call ended, if that is known.
     pub fn take(&self) -> Option<Result<Ending, TransportError>> {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -19,6 +19,7 @@ use super::{
     answer::{Answer, Head},
     error::TransportError,
     exchange::Exchange,
+    fetch_error::{is_abort, words},
     pieces::Pieces,
 };
 
@@ -134,15 +135,4 @@ fn no_answer(error: &JsValue) -> TransportError {
     } else {
         TransportError::NoAnswer { detail }
     }
-}
-
-/// Whether a request ended because somebody said so, rather than by a failure.
-pub(super) fn is_abort(error: &JsValue) -> bool {
-    let name = Reflect::get(error, &"name".into()).unwrap_or_default();
-    name == "AbortError"
-}
-
-/// The browser's words for an error, such as `TypeError: Failed to fetch`.
-pub(super) fn words(error: &JsValue) -> String {
-    String::from(error.unchecked_ref::<js_sys::Object>().to_string())
 }

@@ -5,14 +5,10 @@
 //! Messages are neither copied nor held: the walk says how much of each piece they are. Only the
 //! trailers are held back until they are whole, however they were split.
 
+use runnel_wire::{COMPRESSED_FLAG, PREFIX_BYTES, Prefix, TRAILERS_FLAG};
+
 use super::error::TransportError;
 
-/// A frame's flags, and its length in big-endian.
-const PREFIX_BYTES: usize = 5;
-/// Set on the frame that holds the trailers.
-const TRAILERS_FLAG: u8 = 0x80;
-/// Set on a compressed message. tonic inflates or refuses it.
-const COMPRESSED_FLAG: u8 = 0x01;
 /// No more than a browser takes as the head of an answer; servers send a few hundred bytes.
 const TRAILERS_LIMIT_BYTES: usize = 256 * 1024;
 
@@ -131,14 +127,14 @@ impl FrameWalk {
 
     /// Where the walk is once it has seen so much of a prefix.
     fn begin(&mut self, seen_bytes: usize) -> Result<Place, TransportError> {
-        let [flags, length @ ..] = self.prefix;
+        let Prefix { flags, length_bytes: frame_bytes } = Prefix::from_bytes(self.prefix);
+        // tonic inflates or refuses what is compressed.
         if !matches!(flags, 0 | COMPRESSED_FLAG | TRAILERS_FLAG) {
             return Err(TransportError::Flags { flags });
         }
         if seen_bytes < PREFIX_BYTES {
             return Ok(Place::Prefix { seen_bytes });
         }
-        let frame_bytes = u32::from_be_bytes(length);
         let is_trailers = flags == TRAILERS_FLAG;
         let limit_bytes = if is_trailers { TRAILERS_LIMIT_BYTES } else { self.message_limit_bytes };
         let too_large = TransportError::TooLarge { frame_bytes, limit_bytes };

@@ -1,4 +1,4 @@
-//! How calls leave a browser: tonic-web-wasm-client, with what it cannot do put around it.
+//! How calls leave a browser: tonic-web-wasm-client, between layers that compensate for its faults.
 //!
 //! ```text
 //! a generated client
@@ -9,10 +9,10 @@
 //! the browser
 //! ```
 //!
-//! `fetch` and `pieces` tell `mended` by an [`exchange`](Exchange) how a call ended. What they know of
-//! the protocol is plain Rust and tested natively: [`answer`] judges, by [`frames`] and [`trailers`].
-//! Each file names the faults of the library that it stands in for; `tests/transport` shows
-//! each in a browser, and fails when one has been mended there, so that ours can go.
+//! `fetch` and `pieces` tell `mended` through an [`exchange`](Exchange) how a call ended. What they know of
+//! the protocol is plain Rust and tested natively: [`answer`] judges, by [`frames`] and [`trailers`]. Each
+//! file names the faults of the library that it stands in for; `tests/transport` shows each in a browser,
+//! and fails when the library has corrected it, so that our correction can be removed.
 
 #[doc(hidden)]
 pub mod answer;
@@ -20,6 +20,8 @@ mod error;
 mod exchange;
 #[cfg(target_arch = "wasm32")]
 mod fetch;
+#[cfg(target_arch = "wasm32")]
+mod fetch_error;
 #[doc(hidden)]
 pub mod frames;
 mod mended;
@@ -40,14 +42,15 @@ pub use service::Transport;
 #[cfg(target_arch = "wasm32")]
 use tonic_web_wasm_client::options::{FetchOptions, Redirect};
 
-/// What every gRPC client takes for a message, unless it is told otherwise; tonic's too.
+/// The largest message that gRPC clients, and tonic's too, accept by default.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The transport of a page.
 #[cfg(target_arch = "wasm32")]
 pub type FetchTransport = Mended<fetch::DecoratedFetch<tonic_web_wasm_client::Client>>;
 
-/// A transport to the server that the page came from; in a worker, that its script came from.
+/// A transport to the server from which the page was loaded; in a worker, the server from which its script
+/// was loaded.
 #[cfg(target_arch = "wasm32")]
 #[must_use]
 pub fn same_origin() -> FetchTransport {
@@ -57,8 +60,8 @@ pub fn same_origin() -> FetchTransport {
 }
 
 /// A transport to the server at `base_url` by `fetch`, as binary gRPC-Web. The URL has a scheme and an
-/// authority, and no slash at its end; one with a path is for a server that is behind a proxy under that
-/// path. A message of more than `message_limit_bytes` is refused before it is received.
+/// authority, and no slash at its end. Add a path if a proxy serves the server below that path. A message
+/// of more than `message_limit_bytes` is refused before it is received.
 #[cfg(target_arch = "wasm32")]
 #[must_use]
 pub fn by_fetch(base_url: String, message_limit_bytes: usize) -> FetchTransport {

@@ -13,7 +13,7 @@ use super::{
     answer::{Answer, Ending},
     error::TransportError,
     exchange::Exchange,
-    fetch::{is_abort, words},
+    fetch_error::{is_abort, words},
 };
 
 /// Trailers of no length, the only ones that the library gets to see.

@@ -1,11 +1,11 @@
-//! [`Transport`]: what carries calls to a server.
+//! [`Transport`]: carries calls to a server.
 
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 
 /// Carries gRPC calls: `fetch` in the browser, a socket in tests. A clone shares its connections, and
-/// dropping what it gives cancels the call.
+/// dropping the future or the response cancels the call.
 pub trait Transport:
     Clone
     + GrpcService<
