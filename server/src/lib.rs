@@ -12,6 +12,7 @@
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
 //! | `ui` | the page: our own, another, or none |
+//! | [`Product`] | the program: Runnel itself, or one's own |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
 //! | `call_log` | a line for each call |
 //! | [`file_limit`], [`healthcheck`], `own_health`, [`signal`], [`telemetry`] | what the process around it needs |
@@ -32,6 +33,7 @@ pub mod items;
 pub mod metrics;
 mod own_health;
 pub mod prefix;
+mod product;
 pub mod readiness;
 mod router;
 pub mod signal;
@@ -42,6 +44,7 @@ mod ui;
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{self, Future},
     io,
     sync::Arc,
@@ -49,6 +52,7 @@ use std::{
 
 use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
+use runnel_page::{Needs, Page};
 use runnel_protos::api::api_server::ApiServer;
 use runnel_rpc::{DescriptorError, Drain, Layers, Services, access::Access, methods::KnownMethods};
 use runnel_serve::{Server, Tls};
@@ -56,6 +60,21 @@ use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
 use tower::Service;
+
+// `embedded_page!` names this crate, here too.
+extern crate self as runnel;
+
+#[doc(hidden)]
+pub use self::product::page_of;
+pub use self::product::{Product, Startup};
+/// What metrics of one's own are made with.
+pub use prometheus;
+/// How a page is served.
+pub use runnel_page as page;
+/// The layers around every call, and the services within them.
+pub use runnel_rpc as rpc;
+#[doc(hidden)]
+pub use rust_embed;
 
 use crate::{
     api::Api,
@@ -68,6 +87,11 @@ use crate::{
     router::Router,
     ui::Ui,
 };
+
+/// The allocator of musl takes a lock for each allocation.
+#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Where a server listens. One listener alone is that of the public port.
 #[derive(Debug)]
@@ -102,15 +126,26 @@ pub enum ServeError {
     /// There can be no TLS.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// The services of a [`Product`] could not be made.
+    #[error("{0}")]
+    Services(#[source] Box<dyn Error + Send + Sync>),
     /// Two metrics have one name.
     #[error("a metric cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Serves the contract, `api.Api`, beside the page; see [`serve_services`]. With a backend configured,
-/// every call of any service is forwarded to it instead, health and reflection included.
+/// Serves Runnel itself, [`Product::runnel`]; see [`Product::serve`].
 pub async fn serve(
     listeners: impl Into<Listeners>,
+    config: ServeConfig,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    serve_product(Product::runnel(), listeners.into(), config, shutdown).await
+}
+
+async fn serve_product(
+    Product { services, page, .. }: Product,
+    listeners: Listeners,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -125,17 +160,45 @@ pub async fn serve(
         watched.0.count_backend(backend.clone())?;
         let methods = backend.methods();
         let service = OwnHealth::new(backend, watched.1.clone());
-        let answering = Answering { service, names: None, methods, forwards: true };
-        return run(listeners.into(), answering, &config, quota, watched, shutdown, async {}).await;
+        let answering = Answering { service, names: None, methods, forwards: true, page };
+        return run(listeners, answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let quota = config.limits().quota();
-    let answer_limit_bytes = config.answer_limit_bytes;
-    let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
-        .accept_compressed(CompressionEncoding::Gzip)
-        // What a message may have once it is decompressed; the layers look at it before.
-        .max_decoding_message_size(config.message_limit_bytes);
-    let services = Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET);
-    serve_within(quota, listeners.into(), services, config, shutdown).await
+    let (metrics, quota) = (Metrics::new()?, config.limits().quota());
+    let startup = Startup { config: &config, quota: &quota, registry: metrics.registry() };
+    let services = services(&startup).map_err(ServeError::Services)?;
+    let served = Served { services, page, metrics, quota };
+    serve_within(listeners, served, config, shutdown).await
+}
+
+impl Product {
+    /// Runnel itself: the contract, `api.Api`, beside its page.
+    pub fn runnel() -> Self {
+        let services = |&Startup { config, quota, .. }: &Startup<'_>| {
+            let answer_limit_bytes = config.answer_limit_bytes;
+            let api = ApiServer::new(Api { answer_limit_bytes, quota: Some(quota.clone()) })
+                .accept_compressed(CompressionEncoding::Gzip)
+                // What a message may have once it is decompressed; the layers look at it before.
+                .max_decoding_message_size(config.message_limit_bytes);
+            Ok(Services::new().add_service(api).describe(runnel_protos::DESCRIPTOR_SET))
+        };
+        Self::new("runnel", env!("CARGO_PKG_VERSION"), services).page(own_page())
+    }
+
+    /// Serves its services beside its page, as [`serve_services`] does. With a backend configured, every call
+    /// of any service is forwarded to it instead, health and reflection included.
+    pub async fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        config: ServeConfig,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        serve_product(self, listeners.into(), config, shutdown).await
+    }
+}
+
+/// Our own page. It needs little, so browsers allow it little.
+fn own_page() -> Page {
+    embedded_page!("../dist").with_needs(Needs::Least)
 }
 
 /// Serves any gRPC services beside the page, with health and reflection, on `listeners` until `shutdown`
@@ -152,41 +215,50 @@ pub async fn serve_services(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let quota = config.limits().quota();
-    serve_within(quota, listeners.into(), services, config, shutdown).await
+    let (metrics, quota) = (Metrics::new()?, config.limits().quota());
+    let served = Served { services, page: Some(own_page()), metrics, quota };
+    serve_within(listeners.into(), served, config, shutdown).await
 }
 
-/// Holds no more bytes of messages than `quota` allows.
-async fn serve_within(
-    quota: Quota,
-    listeners: Listeners,
+/// What is served here, rather than forwarded.
+struct Served {
     services: Services,
+    page: Option<Page>,
+    metrics: Metrics,
+    quota: Quota,
+}
+
+/// Holds no more bytes of messages than the quota allows.
+async fn serve_within(
+    listeners: Listeners,
+    Served { services, page, metrics, quota }: Served,
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (services, health) = services.with_health().await;
     let services = services.with_reflection()?;
     let (names, methods) = (Some(services.names()), services.methods()?.into());
-    let answering =
-        Answering { service: services.into_dispatch(), names, methods, forwards: false };
+    let service = services.into_dispatch();
+    let answering = Answering { service, names, methods, forwards: false, page };
     let draining = health.set_not_serving();
-    let watched = (Metrics::new()?, Readiness::default());
+    let watched = (metrics, Readiness::default());
     run(listeners, answering, &config, quota, watched, shutdown, draining).await
 }
 
-/// Who answers calls, and what is known of their methods.
+/// Who answers calls, what is known of their methods, and the page beside them.
 struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
     methods: KnownMethods,
     /// Whether it passes calls on to a backend.
     forwards: bool,
+    page: Option<Page>,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
 async fn run<S>(
     listeners: Listeners,
-    Answering { service, names, methods, forwards }: Answering<S>,
+    Answering { service, names, methods, forwards, page }: Answering<S>,
     config: &ServeConfig,
     quota: Quota,
     (metrics, readiness): (Metrics, Readiness),
@@ -201,7 +273,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let ui = Ui::new(&config.page)?;
+    let ui = Ui::new(&config.page, page)?;
     let drain = Drain::default();
     let observer = (CallMetrics::register(metrics.registry(), &methods.now())?, CallLog);
     #[cfg(feature = "otel")]

@@ -32,6 +32,7 @@ mod metrics;
 mod not_the_page;
 mod origins;
 mod other_pages;
+mod own_product;
 mod page;
 mod page_prefix;
 mod reflection;

@@ -17,7 +17,11 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, path_from_env, patiently};
+use crate::{PATIENCE, patiently, program};
+
+/// The names under which it is installed.
+const CHROMIUM: [&str; 5] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
 /// A browser window of the test's own.
 #[derive(Clone, Debug)]
@@ -54,7 +58,7 @@ where
 }
 
 async fn start_chromedriver() -> (u16, Child) {
-    let mut chromedriver = Command::new(path_from_env("RUNNEL_CHROMEDRIVER"))
+    let mut chromedriver = Command::new(program("RUNNEL_CHROMEDRIVER", &["chromedriver"]))
         .arg("--port=0")
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -75,7 +79,7 @@ async fn start_chromedriver() -> (u16, Child) {
 
 fn capabilities(profile: &TempDir) -> ChromeCapabilities {
     let mut capabilities = DesiredCapabilities::chrome();
-    let chromium = path_from_env("RUNNEL_CHROMIUM");
+    let chromium = program("RUNNEL_CHROMIUM", &CHROMIUM);
     let configured =
         capabilities.set_binary(chromium.to_str().expect("a UTF-8 path")).and_then(|()| {
             for argument in [

@@ -43,6 +43,20 @@ pub fn path_from_env(name: &str) -> PathBuf {
     path.into()
 }
 
+/// A program: the path in the environment variable, or what PATH has by one of the names.
+pub fn program(variable: &str, names: &[&str]) -> PathBuf {
+    if let Some(path) = env::var_os(variable) {
+        return path.into();
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = env::split_paths(&folders).collect();
+    let exe = |name: &&str| format!("{name}{}", env::consts::EXE_SUFFIX);
+    let mut files =
+        names.iter().map(exe).flat_map(|name| folders.iter().map(move |f| f.join(&name)));
+    let found = files.find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("PATH has no {}; set {variable} to one", names.join(", ")))
+}
+
 /// Waits for something that must come.
 pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(PATIENCE, future).await;

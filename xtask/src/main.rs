@@ -13,6 +13,7 @@ mod debian;
 mod fuzz;
 mod layers;
 mod manifests;
+mod new;
 mod page;
 mod proxies;
 mod python;
@@ -65,6 +66,17 @@ enum Command {
         /// Build the server for this target, e.g. x86_64-unknown-linux-musl for a static binary.
         #[arg(long, value_name = "TRIPLE")]
         target: Option<String>,
+    },
+    /// Write a product of your own into a new folder: its contract, server and page.
+    ///
+    /// The name of the folder is the name of the product. Its manifest names Runnel by the path to this
+    /// checkout. The folder is the one line on standard output.
+    #[command(after_help = "Example:\n  \
+        cargo xtask new ../shop")]
+    New {
+        /// The folder, which must be new or empty, and outside of this checkout.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
     },
     /// Run every test, those in a browser and against Python's and Go's gRPC included.
     ///
@@ -138,6 +150,7 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::New { folder } => new::run(&workspace, &folder),
         Command::Test { args } => test::run(&workspace, &args),
         Command::Conformance { what } => conformance::run(&workspace, what),
         Command::Bench { what } => bench::run(&workspace, &what),

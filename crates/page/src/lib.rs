@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+mod compression;
 mod file;
 mod folder;
 mod headers;
@@ -54,7 +55,8 @@ enum Files {
 impl Page {
     /// A page of these files, which are in memory and stay as they are: those that were embedded in the
     /// binary, say. A name is relative to the page's root, such as `assets/app.js`, and the page itself is
-    /// `index.html`. `app.js.br` and `app.js.gz` are forms of `app.js`.
+    /// `index.html`. `app.js.br` and `app.js.gz` are forms of `app.js`; text and WebAssembly that have no
+    /// such form are compressed with gzip, now.
     pub fn of_files(files: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>) -> Self {
         Self::new(Files::Memory(Memory::new(files)))
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     body::Body,
+    compression::gzip,
     file::{Answer, Codings, File, PRECOMPRESSED, carries_hash, hash},
-    media_type::is_html,
+    media_type::{is_compressible, is_html},
     name::{INDEX, Name},
     scripts,
 };
@@ -24,6 +25,16 @@ struct Stored {
 
 impl Memory {
     pub(crate) fn new(files: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>) -> Self {
+        let mut files: HashMap<_, _> = files.into_iter().collect();
+        let uncompressed = files.iter().filter(|(name, _)| {
+            let has_form = |(extension, _)| files.contains_key(&format!("{name}.{extension}"));
+            is_compressible(name) && !PRECOMPRESSED.into_iter().any(has_form)
+        });
+        let compressed = |(name, bytes): (&String, &Cow<'static, [u8]>)| {
+            Some((format!("{name}.gz"), Cow::from(gzip(bytes)?)))
+        };
+        let compressed: Vec<_> = uncompressed.filter_map(compressed).collect();
+        files.extend(compressed);
         let stored = |(name, bytes): (String, Cow<'static, [u8]>)| {
             let bytes = match bytes {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),

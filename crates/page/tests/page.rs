@@ -76,6 +76,27 @@ async fn a_page_with_references_from_the_root_is_the_same_everywhere() {
 }
 
 #[tokio::test]
+async fn an_embedded_file_without_a_compressed_form_gets_one() {
+    let script = "a();".repeat(100);
+    let page = Page::of_files([
+        ("app.js".to_owned(), script.clone().into_bytes().into()),
+        ("done.js".to_owned(), script.clone().into_bytes().into()),
+        ("done.js.br".to_owned(), b"br"[..].into()),
+        ("small.js".to_owned(), b"a()"[..].into()),
+    ]);
+    let coding = async |path, accepted| {
+        let (head, _) = ask(&page, Method::GET, path, &[("accept-encoding", accepted)]).await;
+        assert_eq!(head.status(), StatusCode::OK);
+        head.headers().get(header::CONTENT_ENCODING).cloned()
+    };
+    let gzip = Some(HeaderValue::from_static("gzip"));
+    assert_eq!(coding("/app.js", "br, gzip").await, gzip);
+    assert_eq!(coding("/done.js", "gzip").await, None, "whoever built it has chosen its forms");
+    assert_eq!(coding("/small.js", "gzip").await, None, "it would be larger");
+    assert_eq!(ask(&page, Method::GET, "/app.js", &[]).await.1, script);
+}
+
+#[tokio::test]
 async fn head_has_the_length_and_no_body() {
     let (head, body) = ask(&page(), Method::HEAD, "/", &[]).await;
     assert_eq!(head.headers()[header::CONTENT_LENGTH], HTML.len().to_string());

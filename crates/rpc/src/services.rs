@@ -7,13 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use futures_util::future::Either;
 use http::{Request, Response};
 use tonic::{Status, body::Body, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::{pb as reflection, server::Builder as ReflectionBuilder};
 use tower::{
-    Service, ServiceExt as _,
+    BoxError, Service, ServiceExt as _,
     util::{BoxCloneSyncService, Oneshot},
 };
 
@@ -55,18 +56,21 @@ impl Services {
         Self::default()
     }
 
-    /// Serves a service too.
+    /// Serves a service too: one that tonic generated, or one with an interceptor or a layer around it.
     #[must_use]
-    pub fn add_service<S>(mut self, service: S) -> Self
+    pub fn add_service<S, B>(mut self, service: S) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
             + NamedService
             + Clone
             + Send
             + Sync
             + 'static,
         S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
+        // A body that is tonic's own stays as it is.
+        let service = service.map_response(|response: Response<B>| response.map(Body::new));
         self.by_name.insert(S::NAME, BoxCloneSyncService::new(service));
         self
     }

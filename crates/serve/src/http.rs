@@ -51,10 +51,11 @@ const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 /// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
 const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
-/// How much of a request a client may send over HTTP/2 before the service reads it, in bytes: a sixteenth of what
-/// may come on all streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front of
-/// us has many clients on a connection, and one call that is not read must not hold up the others. It is held
-/// for each open call whose request the service does not read: with 1,024 calls and as many streams of one address, 128 MiB.
+/// How much of a request a client may send over HTTP/2 before the service reads it, in bytes: a sixteenth of
+/// what may come on all streams of a connection (1 MiB, hyper's own default for a stream too). A proxy in front
+/// of the server has many clients on a connection, and one call that is not read must not hold up the others. It
+/// is held for each open call whose request the service does not read: with 1,024 calls and as many streams of
+/// one address, 128 MiB.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// HTTP/2 streams a client may have open on one connection; what browsers and gRPC clients expect.

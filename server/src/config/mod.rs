@@ -45,14 +45,14 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<CliCommand>,
 
-    // `runnel` alone serves, so its options stand without a subcommand too.
+    // Without a subcommand it serves, so the options for that stand here too.
     #[command(flatten)]
     config: ServeConfig,
 }
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Serve the page and the API (what `runnel` alone does).
+    /// Serve the page and the API, as is done without a command.
     Serve(Box<ServeConfig>),
 
     /// Check the health of the server at the listen address; the exit code is 0 if it is SERVING.
@@ -228,18 +228,22 @@ pub enum LogFormat {
 }
 
 impl Cli {
-    /// Reads the command line and the environment of this process; ends it where they ask for help or make
-    /// no sense.
-    pub fn of_the_process() -> Self {
-        Self::read(env::args_os()).unwrap_or_else(|error| error.exit())
+    /// Reads the command line and the environment of this process, a program of this name and version; ends
+    /// it where they ask for help or make no sense.
+    pub fn of_the_process(name: &'static str, version: &'static str) -> Self {
+        let command = Self::command().name(name).version(version);
+        Self::read(&command, env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
-    fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let command = given::environment(Self::command(), |name| env::var_os(name));
-        let args = given::arguments(&command, args);
-        let matches = command.try_get_matches_from(&args).or_else(|error| match error.kind() {
+    fn read(
+        command: &clap::Command,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let reads = given::environment(command.clone(), |name| env::var_os(name));
+        let args = given::arguments(&reads, args);
+        let matches = reads.try_get_matches_from(&args).or_else(|error| match error.kind() {
             // Of the command as it is, with the names of all variables.
-            ErrorKind::DisplayHelp => Self::command().try_get_matches_from(&args),
+            ErrorKind::DisplayHelp => command.clone().try_get_matches_from(&args),
             _ => Err(error),
         })?;
         Self::from_arg_matches(&matches)

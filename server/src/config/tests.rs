@@ -5,7 +5,8 @@ use runnel_page::Policy;
 use super::*;
 
 fn parse(args: &[&str]) -> Result<(Command, ServeConfig), clap::Error> {
-    Cli::read(["runnel"].iter().chain(args).map(OsString::from)).map(Cli::into_command)
+    let args = ["runnel"].iter().chain(args).map(OsString::from);
+    Cli::read(&Cli::command(), args).map(Cli::into_command)
 }
 
 #[test]

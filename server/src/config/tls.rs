@@ -18,8 +18,8 @@ pub struct TlsConfig {
     #[arg(long, env = "RUNNEL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// A PEM file with certificates: clients then need one that one of these has issued. Without it, clients need
-    /// no certificate.
+    /// A PEM file with certificates: clients then need one of these, or one that they have issued. Without it,
+    /// clients need no certificate.
     #[arg(long, env = "RUNNEL_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 

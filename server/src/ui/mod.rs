@@ -1,26 +1,16 @@
-//! The page: our own, what `cargo xtask build` left in `dist/`, or another, or none. How a page is served
+//! The page: the one that the program has, or another, or none. How a page is served
 //! is in [`runnel_page`]; here is what is asked on this port and is no file of it.
 
-use std::{
-    future::{Future, ready},
-    path::Path,
-};
+use std::future::{Future, ready};
 
 use futures_util::future::{Either, FutureExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use runnel_limits::client::Encrypted;
-use runnel_page::{FolderError, Needs, Page};
+use runnel_page::{FolderError, Page};
 use runnel_rpc::access::{authority, is_public_name};
-use rust_embed::RustEmbed;
 use tonic::body::Body;
 
 use crate::config::{PageChoice, PageConfig};
-
-#[derive(RustEmbed)]
-#[folder = "../dist"]
-// The server builds, and is tested, before there is a page.
-#[allow_missing = true]
-struct Dist;
 
 /// The paths that probes and scrapers of Kubernetes and Prometheus ask for. Such a request on this port was
 /// meant for the admin port, and a probe would take the page for "healthy".
@@ -34,14 +24,14 @@ const HSTS: &str = "max-age=31536000";
 pub(crate) struct Ui(Option<Page>);
 
 impl Ui {
-    /// Fails if there is no page where the configuration says.
-    pub(crate) fn new(config: &PageConfig) -> Result<Self, FolderError> {
+    /// Fails if there is no page where the configuration says. `embedded` is the page of the program itself.
+    pub(crate) fn new(config: &PageConfig, embedded: Option<Page>) -> Result<Self, FolderError> {
         let page = match &config.page {
-            PageChoice::Embedded => embedded(),
-            PageChoice::Folder(path) => Page::in_folder(path)?,
-            PageChoice::None => return Ok(Self(None)),
+            PageChoice::Embedded => embedded,
+            PageChoice::Folder(path) => Some(Page::in_folder(path)?),
+            PageChoice::None => None,
         };
-        Ok(Self(Some(page.with_policy(config.page_csp.clone()))))
+        Ok(Self(page.map(|page| page.with_policy(config.page_csp.clone()))))
     }
 
     /// Answers a request for the page or one of its files.
@@ -64,19 +54,6 @@ impl Ui {
             response
         })
     }
-}
-
-/// Our own page. A debug build reads it from disk, where it may be built, and built anew, at any time.
-fn embedded() -> Page {
-    let page = if cfg!(debug_assertions) {
-        Page::in_folder_to_come(Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist"))
-    } else {
-        let file = |name: std::borrow::Cow<'static, str>| {
-            Some((name.clone().into_owned(), Dist::get(&name)?.data))
-        };
-        Page::of_files(Dist::iter().filter_map(file))
-    };
-    page.with_needs(Needs::Least)
 }
 
 /// The answer to what no page stands in for.
@@ -117,8 +94,8 @@ fn asks_for_a_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Only over TLS may a browser be told to come by TLS alone (RFC 6797 section 7.2), and only of a name that
-/// is ours: it holds for all ports, so whoever developed at `https://localhost` would have lost every
-/// `http://localhost`.
+/// is ours: it holds for all ports, so a developer who has once used `https://localhost` could no longer
+/// open any `http://localhost`.
 fn is_to_come_by_tls<B>(request: &Request<B>) -> bool {
     let is_encrypted = request.extensions().get::<Encrypted>().is_some();
     let is_ours = || authority(request).is_some_and(|called| is_public_name(called.host()));

@@ -341,7 +341,7 @@ async fn reflection_that_makes_no_sense_changes_nothing() {
         ("half a list", vec![vec![cut_off(rich())]], 1),
         ("a list of four gigabytes", vec![vec![endless.clone()]], 1),
         ("something else", vec![vec![describes(vec![])]], 1),
-        ("a descriptor that is none", vec![vec![rich()], vec![describes(vec![0xff; 100])]], 2),
+        ("an invalid descriptor", vec![vec![rich()], vec![describes(vec![0xff; 100])]], 2),
         ("a list in place of a descriptor", vec![vec![rich()], vec![rich()]], 2),
         ("half a descriptor", vec![vec![rich()], vec![cut_off(describes(vec![0; 9]))]], 2),
         ("a very long name", vec![vec![rich()], vec![describes(rich_with([long_name()]))]], 2),

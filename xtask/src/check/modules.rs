@@ -1,5 +1,5 @@
 //! No modules of a crate import each other in circles: whoever reads one must be able to stop somewhere
-//! (CODE_STYLE.md).
+//! (`CODE_STYLE.md`).
 //!
 //! The modules beside each other in one folder are compared, at every depth: `a/x.rs` that uses `crate::b::y` is
 //! an import of `b` by `a`. What a parent re-exports counts as an import of the child that it comes from. What a

@@ -124,6 +124,14 @@ pub struct MendedBody<B> {
     ended: bool,
 }
 
+/// An empty body, which a generated client wants for the calls that its interceptor refuses.
+impl<B: Default> Default for MendedBody<B> {
+    fn default() -> Self {
+        let (inner, exchange) = (B::default(), Exchange::default());
+        Self { inner, exchange, unary: false, first: None, ended: true }
+    }
+}
+
 impl<B> MendedBody<B>
 where
     B: http_body::Body<Data = Bytes, Error: Display> + Unpin,
@@ -233,6 +241,16 @@ mod tests {
         assert_eq!(answer.unwrap().into_inner().text, "hi");
         let answer = JournalClient::new(Mended::new(Canned(TWO_ENTRIES))).last(last()).await;
         assert_eq!(answer.unwrap_err().code(), Code::Unimplemented);
+    }
+
+    #[tokio::test]
+    async fn an_interceptor_may_refuse_a_call_before_it_is_sent() {
+        let transport = Mended::new(Canned(ENTRY));
+        let refuse = |_| Err(Status::unauthenticated("no token"));
+        let answer = JournalClient::with_interceptor(transport.clone(), refuse).last(last()).await;
+        assert_eq!(answer.unwrap_err().message(), "no token");
+        let answer = JournalClient::with_interceptor(transport, Ok).last(last()).await;
+        assert_eq!(answer.unwrap().into_inner().text, "hi");
     }
 
     /// When this fails, tonic has been mended, and [`Unary`] can go.

@@ -1,4 +1,4 @@
-//! How an answer ended, whoever says so: the server, a proxy in its place, or the network.
+//! How a response ended, reported by the server, by a proxy instead of it, or by the network.
 
 use std::error::Error as _;
 

@@ -3,18 +3,18 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::read::Version;
 use crate::{
     body::Body,
+    compression::gzip,
     file::hash,
     media_type::{is_compressible, is_html},
     scripts,
@@ -120,8 +120,7 @@ impl Kept {
         if !is_compressible(name) {
             return Ok(Learnt { tag, scripts, bytes: None, gzip: None });
         }
-        let gzip = gzip(&bytes).filter(|gzip| gzip.len() < bytes.len());
-        let gzip = gzip.and_then(|gzip| self.held(gzip));
+        let gzip = gzip(&bytes).and_then(|gzip| self.held(gzip));
         Ok(Learnt { tag, scripts, bytes: self.held(bytes), gzip })
     }
 
@@ -147,10 +146,4 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok()
 }
