@@ -27,6 +27,7 @@ COPY web/Cargo.toml web/
 COPY crates/client/Cargo.toml crates/client/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/page/Cargo.toml crates/page/
+COPY crates/rpc/Cargo.toml crates/rpc/
 COPY crates/serve/Cargo.toml crates/serve/
 COPY crates/tls/Cargo.toml crates/tls/
 COPY crates/wire/Cargo.toml crates/wire/

@@ -17,12 +17,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use runnel_rpc::access::Hosts;
 use runnel_serve::Server;
 use tokio::net::TcpListener;
 
 use crate::{
     ServeError,
-    access::Hosts,
+    config::SETTING_NAMES,
     metrics::{self, Metrics},
     readiness::Readiness,
 };
@@ -35,7 +36,7 @@ pub(crate) async fn serve(
     metrics: Metrics,
 ) -> Result<(), ServeError> {
     // No page may read it either, whatever its name resolves to.
-    let hosts = Hosts::new(listener.local_addr()?, &[]);
+    let hosts = Hosts::new(listener.local_addr()?, &[]).with_names(SETTING_NAMES);
     let app = router(readiness, metrics, hosts);
     Server::new(app).serve(listener, future::pending()).await;
     Ok(())

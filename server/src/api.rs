@@ -10,6 +10,7 @@ use runnel_limits::{
     quota::{FREE_BYTES, Quota},
 };
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
+use runnel_rpc::{RawBody, Reserved, try_again_later};
 use runnel_wire::varint_bytes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -17,7 +18,6 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
-    rpc::{admission::try_again_later, answer_room::Reserved, raw_body::RawBody},
 };
 
 /// Answers the three RPCs ourselves: each answer is made from its request.

@@ -15,10 +15,11 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Version};
 use http_body::Frame;
+use runnel_rpc::Messages;
 use runnel_wire::varint_bytes;
 use tonic::Status;
 
-use crate::{items::ItemRange, rpc::raw_body::Messages};
+use crate::items::ItemRange;
 
 /// How much is given at a time over HTTP/1.1, in bytes. The connection gathers chunks until it has 32 KiB:
 /// three of these, with what is around each, are just less, and so it writes four at once. Larger writes

@@ -5,10 +5,8 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`config`] | what a server can be told |
-//! | [`access`] | which pages may call, in browsers |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
-//! | [`services`] | which gRPC services are served |
-//! | [`rpc`] | the layers around every RPC, one a file |
+//! | [`runnel_rpc`], a crate of its own | which pages may call, the layers around every RPC, the services |
 //! | [`backend`] | or: every call, forwarded to a gRPC backend |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
@@ -16,13 +14,14 @@
 //! | `ui` | the page: our own, another, or none |
 //! | [`Product`] | the program: Runnel itself, or one's own |
 //! | `admin`, [`readiness`], [`metrics`] | what operators ask the server itself |
+//! | `call_log` | a line for each call |
 //! | [`file_limit`], [`healthcheck`], `own_health`, [`signal`], [`telemetry`] | what the process around it needs |
 //! | `traces` | a span for each call, with the cargo feature `otel` |
 
-pub mod access;
 mod admin;
 pub mod api;
 pub mod backend;
+mod call_log;
 pub mod config;
 pub mod file_limit;
 #[cfg(any(test, fuzzing))]
@@ -37,8 +36,6 @@ pub mod prefix;
 mod product;
 pub mod readiness;
 mod router;
-pub mod rpc;
-pub mod services;
 pub mod signal;
 pub mod telemetry;
 #[cfg(feature = "otel")]
@@ -57,11 +54,11 @@ use http::{Request, Response};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_page::{Needs, Page};
 use runnel_protos::api::api_server::ApiServer;
+use runnel_rpc::{DescriptorError, Drain, Layers, Services, access::Access, methods::KnownMethods};
 use runnel_serve::{Server, Tls};
 use runnel_tls::TlsError;
 use tokio::net::TcpListener;
 use tonic::{body::Body, codec::CompressionEncoding};
-use tonic_health::ServingStatus;
 use tower::Service;
 
 // `embedded_page!` names this crate, here too.
@@ -74,20 +71,20 @@ pub use self::product::{Product, Startup};
 pub use prometheus;
 /// How a page is served.
 pub use runnel_page as page;
+/// The layers around every call, and the services within them.
+pub use runnel_rpc as rpc;
 #[doc(hidden)]
 pub use rust_embed;
 
 use crate::{
-    access::Access,
     api::Api,
     backend::{Backend, BackendError},
+    call_log::CallLog,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},
     own_health::OwnHealth,
     readiness::Readiness,
     router::Router,
-    rpc::{drain::Drain, methods::KnownMethods, trace_parent::TraceTrust},
-    services::{DescriptorError, Services},
     ui::Ui,
 };
 
@@ -153,22 +150,20 @@ async fn serve_product(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     if !config.backend.urls().is_empty() {
-        let quota = Quota::new(config.held_limit());
-        let proxies = TrustedProxies::new(&config.access.trusted_proxies);
+        let quota = config.limits().quota();
         let mut settings = config.backend.settings();
         settings.certificate_interval = config.tls.tls_reload_interval;
-        settings.trusted_proxies = proxies.clone();
+        settings.trusted_proxies = TrustedProxies::new(&config.access.trusted_proxies);
         settings.quota = quota.clone();
         let backend = Backend::start(settings).await?;
         let watched = (Metrics::new()?, Readiness::of_backend(backend.healthy()));
         watched.0.count_backend(backend.clone())?;
         let methods = backend.methods();
         let service = OwnHealth::new(backend, watched.1.clone());
-        let trace_trust = TraceTrust::Proxies(proxies);
-        let answering = Answering { service, names: None, methods, trace_trust, page };
+        let answering = Answering { service, names: None, methods, forwards: true, page };
         return run(listeners, answering, &config, quota, watched, shutdown, async {}).await;
     }
-    let (metrics, quota) = (Metrics::new()?, Quota::new(config.held_limit()));
+    let (metrics, quota) = (Metrics::new()?, config.limits().quota());
     let startup = Startup { config: &config, quota: &quota, registry: metrics.registry() };
     let services = services(&startup).map_err(ServeError::Services)?;
     let served = Served { services, page, metrics, quota };
@@ -220,7 +215,7 @@ pub async fn serve_services(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let (metrics, quota) = (Metrics::new()?, Quota::new(config.held_limit()));
+    let (metrics, quota) = (Metrics::new()?, config.limits().quota());
     let served = Served { services, page: Some(own_page()), metrics, quota };
     serve_within(listeners.into(), served, config, shutdown).await
 }
@@ -240,24 +235,12 @@ async fn serve_within(
     config: ServeConfig,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    // The empty name is the server as a whole.
-    let watched: Vec<_> = services.names().into_iter().chain([""]).collect();
-    for name in &watched {
-        health.set_service_status(*name, ServingStatus::Serving).await;
-    }
-    let services = services
-        .add_service(health_service)
-        .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_reflection()?;
+    let (services, health) = services.with_health().await;
+    let services = services.with_reflection()?;
     let (names, methods) = (Some(services.names()), services.methods()?.into());
-    let (service, trace_trust) = (services.into_dispatch(), TraceTrust::Everyone);
-    let answering = Answering { service, names, methods, trace_trust, page };
-    let draining = async {
-        for name in &watched {
-            health.set_service_status(*name, ServingStatus::NotServing).await;
-        }
-    };
+    let service = services.into_dispatch();
+    let answering = Answering { service, names, methods, forwards: false, page };
+    let draining = health.set_not_serving();
     let watched = (metrics, Readiness::default());
     run(listeners, answering, &config, quota, watched, shutdown, draining).await
 }
@@ -267,14 +250,15 @@ struct Answering<S> {
     service: S,
     names: Option<Vec<&'static str>>,
     methods: KnownMethods,
-    trace_trust: TraceTrust,
+    /// Whether it passes calls on to a backend.
+    forwards: bool,
     page: Option<Page>,
 }
 
 /// Serves until `shutdown` resolves, and drains; `draining` is what else is to be done then.
 async fn run<S>(
     listeners: Listeners,
-    Answering { service, names, methods, trace_trust, page }: Answering<S>,
+    Answering { service, names, methods, forwards, page }: Answering<S>,
     config: &ServeConfig,
     quota: Quota,
     (metrics, readiness): (Metrics, Readiness),
@@ -291,16 +275,23 @@ where
 {
     let ui = Ui::new(&config.page, page)?;
     let drain = Drain::default();
-    let call_metrics = CallMetrics::register(metrics.registry(), &methods.now())?;
+    let observer = (CallMetrics::register(metrics.registry(), &methods.now())?, CallLog);
+    #[cfg(feature = "otel")]
+    let observer = (observer, traces::CallTraces);
     let Listeners { public, admin } = listeners;
-    let proxies = TrustedProxies::new(&config.access.trusted_proxies);
-    let access = Access::new(&config.access, proxies, public.local_addr()?);
+    let access = Access::new(&config.access.settings(), public.local_addr()?);
+    let hosts = access.hosts().clone();
     metrics.count_quota(quota.clone())?;
-    let limits = config.limits(quota);
-    let rpc =
-        rpc::layers(service, methods, &limits, drain.clone(), call_metrics, &access, trace_trust);
+    let layers = Layers::new()
+        .with_limits(config.limits())
+        .with_quota(quota)
+        .with_access(access)
+        .with_drain(drain.clone())
+        .with_observer(observer);
+    let layers = if forwards { layers.forwarding() } else { layers };
+    let calls = layers.around_service(service, methods);
     let prefix = config.page.page_prefix.clone();
-    let app = Router::new(names.as_deref(), rpc, access.hosts, ui, prefix);
+    let app = Router::new(names.as_deref(), calls, hosts, ui, prefix);
 
     // First, so that the line about the public port means that all of it is there.
     if let Some(admin) = &admin {

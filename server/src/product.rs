@@ -6,15 +6,14 @@ use std::{error::Error, fmt, net::SocketAddr, path::Path, process::ExitCode};
 use prometheus::Registry;
 use runnel_limits::quota::Quota;
 use runnel_page::Page;
+use runnel_rpc::Services;
 use rust_embed::RustEmbed;
 use tokio::net::TcpListener;
 
 use crate::{
     Listeners, ServeError,
     config::{Cli, Command, ServeConfig},
-    file_limit, healthcheck,
-    services::Services,
-    signal, telemetry,
+    file_limit, healthcheck, signal, telemetry,
 };
 
 /// The exit code for a command line that makes no sense, clap's own.
@@ -27,7 +26,7 @@ type MakeServices =
 /// forwards every call and serves none of its services.
 ///
 /// ```no_run
-/// use runnel::{Product, services::Services};
+/// use runnel::{Product, rpc::Services};
 ///
 /// fn main() -> std::process::ExitCode {
 ///     Product::new("shop", "1.0.0", |_| Ok(Services::new())).main()
@@ -144,7 +143,7 @@ fn fail(name: &str, error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The [`Page`](crate::page::Page) in a folder, given relative to the package that calls this. A release build embeds
+/// The [`Page`] in a folder, given relative to the package that calls this. A release build embeds
 /// the files; a debug build reads them from the folder, where the page may be built, and built anew, at any
 /// time. The folder may be missing: the server then answers 404 in the place of the page.
 ///

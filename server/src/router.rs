@@ -1,4 +1,4 @@
-//! Who answers: an RPC goes through [`crate::rpc`]'s layers to a service, anything else to the page.
+//! Who answers: an RPC goes through the layers of [`runnel_rpc`] to a service, anything else to the page.
 
 use std::{
     convert::Infallible,
@@ -9,15 +9,13 @@ use std::{
 
 use futures_util::future::{BoxFuture, Either, FutureExt as _};
 use http::{HeaderMap, Method, Request, Response, header};
+use runnel_rpc::{Calls, access::Hosts, service_name};
 use runnel_wire::CONTENT_TYPE_PREFIX;
 use tonic::body::Body;
 use tower::Service;
 
 use crate::{
-    access::Hosts,
     prefix::{Prefix, Prefixed},
-    rpc::Rpc,
-    services::service_name,
     ui::Ui,
 };
 
@@ -25,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Router {
     services: Option<Arc<[&'static str]>>,
-    rpc: Rpc,
+    calls: Calls,
     hosts: Hosts,
     ui: Ui,
     prefix: Option<Prefix>,
@@ -33,15 +31,15 @@ pub(crate) struct Router {
 
 impl Router {
     /// `services` are the names of those there are; None if that is not for us to know. Whether a call
-    /// is for one of `hosts` at all, `rpc` looks itself.
+    /// is for one of `hosts` at all, `calls` looks itself.
     pub(crate) fn new(
         services: Option<&[&'static str]>,
-        rpc: Rpc,
+        calls: Calls,
         hosts: Hosts,
         ui: Ui,
         prefix: Option<Prefix>,
     ) -> Self {
-        Self { services: services.map(Into::into), rpc, hosts, ui, prefix }
+        Self { services: services.map(Into::into), calls, hosts, ui, prefix }
     }
 
     /// A path of a service is an RPC whatever its content type and verb, so that a wrong one is told so.
@@ -63,19 +61,19 @@ impl Service<Request<Body>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Either<
-        <Rpc as Service<Request<Body>>>::Future,
+        <Calls as Service<Request<Body>>>::Future,
         BoxFuture<'static, Result<Response<Body>, Infallible>>,
     >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.rpc.poll_ready(cx)
+        Service::<Request<Body>>::poll_ready(&mut self.calls, cx)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let prefixed =
             self.prefix.as_ref().map_or(Prefixed::Not, |prefix| prefix.take(&mut request));
         if self.is_call(&request) {
-            return Either::Left(self.rpc.call(request));
+            return Either::Left(self.calls.call(request));
         }
         let answer = match (self.hosts.misdirected(&request), prefixed) {
             (Some(refusal), _) => ready(refusal.map(Body::new)).boxed(),

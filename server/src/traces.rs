@@ -1,6 +1,6 @@
 //! A span for each call, exported to an OpenTelemetry collector: the cargo feature `otel`.
 //!
-//! It belongs to the trace that the call belongs to (see `rpc::trace_parent`), or begins one; a backend
+//! It belongs to the trace that the call belongs to (see [`TraceParent`]), or begins one; a backend
 //! that the call is forwarded to is told of the span as its parent. Names and attributes are those of the semantic
 //! conventions: <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>.
 
@@ -18,13 +18,14 @@ use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider, Span},
 };
+use runnel_rpc::{
+    TraceParent,
+    observer::{CallEnd, CallHead, ObservedCall, Observer},
+};
 use runnel_wire::code_name;
 use tonic::Code;
 
-use crate::{
-    config::TracesConfig,
-    rpc::{observe::Call, trace_parent::TraceParent},
-};
+use crate::config::TracesConfig;
 
 /// How long the spans of the last calls may take to reach the collector when the server ends.
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);
@@ -67,11 +68,38 @@ impl Traces {
     }
 }
 
-/// Begins the span of a call, if spans are wanted.
-pub(crate) fn begin(call: &Call) -> Option<Span> {
+/// Makes spans of calls, if spans are wanted; what is then done for a call belongs to its span.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTraces;
+
+/// The span of a call.
+#[derive(Debug)]
+pub(crate) struct CallSpan(Option<Span>);
+
+impl Observer for CallTraces {
+    type Call = CallSpan;
+
+    fn began(&self, call: &mut CallHead) -> CallSpan {
+        let span = begin(call);
+        if let Some(span) = &span {
+            call.set_trace(trace_parent(span.span_context()));
+        }
+        CallSpan(span)
+    }
+}
+
+impl ObservedCall for CallSpan {
+    fn ended(&mut self, _call: &CallHead, end: &CallEnd) {
+        if let Some(span) = self.0.take() {
+            export(span, end.code);
+        }
+    }
+}
+
+fn begin(call: &CallHead) -> Option<Span> {
     let tracer = TRACER.get()?;
     // What clients make up must not become names.
-    let name = call.method().map_or("unknown", |path| path.trim_start_matches('/'));
+    let name = call.kind().map_or("unknown", |_| call.path().trim_start_matches('/'));
     let mut attributes = vec![
         KeyValue::new("rpc.system", "grpc"),
         KeyValue::new("network.protocol.name", call.protocol().as_str()),
@@ -91,7 +119,7 @@ pub(crate) fn begin(call: &Call) -> Option<Span> {
 }
 
 /// Exports the span of a call that ended so.
-pub(crate) fn end(mut span: Span, code: Code) {
+fn export(mut span: Span, code: Code) {
     span.set_attribute(KeyValue::new("rpc.grpc.status_code", i64::from(i32::from(code))));
     if is_error(code) {
         span.set_status(Status::error(code_name(code)));
@@ -100,14 +128,14 @@ pub(crate) fn end(mut span: Span, code: Code) {
 }
 
 /// What a call has for its `traceparent` that is made in this span.
-pub(crate) fn trace_parent(span: &SpanContext) -> TraceParent {
+fn trace_parent(span: &SpanContext) -> TraceParent {
     let trace = u128::from_be_bytes(span.trace_id().to_bytes());
     let parent = u64::from_be_bytes(span.span_id().to_bytes());
     TraceParent::new(trace, parent, span.trace_flags().to_u8())
 }
 
 /// The span that the call comes from, if it comes from one.
-fn parent(call: &Call) -> Context {
+fn parent(call: &CallHead) -> Context {
     let parent = call.trace().and_then(|parent| {
         let flags = u8::from_str_radix(parent.flags(), 16).ok()?;
         Some(SpanContext::new(

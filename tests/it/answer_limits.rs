@@ -4,11 +4,12 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use runnel::{config::ServeConfig, services::Services};
+use runnel::config::ServeConfig;
 use runnel_protos::api::{
     ApiRequest, Hello, HelloRequest, Item, Items,
     api_server::{Api, ApiServer},
 };
+use runnel_rpc::Services;
 use runnel_tests::{
     for_each_role, patiently,
     server::Role,

@@ -15,11 +15,12 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use runnel::{config::ServeConfig, services::Services};
+use runnel::config::ServeConfig;
 use runnel_protos::api::{
     ApiRequest, Hello, HelloRequest, Item, Items,
     api_server::{Api, ApiServer},
 };
+use runnel_rpc::Services;
 use runnel_tests::{
     binary::Binary,
     for_each_role, patiently,

@@ -6,8 +6,8 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use runnel::{
     Listeners, ServeError,
     config::{BackendConfig, ServeConfig},
-    services::Services,
 };
+use runnel_rpc::Services;
 use runnel_web::api::ApiClient;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};

@@ -4,11 +4,11 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use runnel::services::Services;
 use runnel_protos::api::{
     ApiRequest, Hello, HelloRequest, Item, Items,
     api_server::{Api, ApiServer},
 };
+use runnel_rpc::Services;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tonic::{Request, Response, Status};
 

@@ -1,5 +1,6 @@
 //! `cargo xtask fuzz`: libFuzzer at each parser that is ours, for a bounded time. What the targets do is
-//! in `server/src/fuzzing.rs` and `crates/client/src/fuzzing.rs`; what they start from is in `tests/fuzz/corpus`.
+//! in the files `src/fuzzing.rs` of the server, `crates/rpc` and `crates/client`; what they start from is in
+//! `tests/fuzz/corpus`.
 
 use std::{
     env, fs,

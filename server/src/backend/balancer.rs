@@ -16,6 +16,7 @@ use futures_util::{
     future::{join, join_all},
 };
 use runnel_limits::concurrency::ConcurrencyLimit;
+use runnel_rpc::methods::KnownMethods;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -32,7 +33,6 @@ use super::{
     status::BackendStatus,
     upstream::Upstream,
 };
-use crate::rpc::methods::KnownMethods;
 
 /// Names are not resolved more often than this, however much fails.
 const RESOLVE_PAUSE: Duration = Duration::from_secs(1);

@@ -16,6 +16,7 @@ use runnel_limits::{
     Limit,
     concurrency::{ConcurrencyLimit, Permit},
 };
+use runnel_rpc::methods::Methods;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
@@ -29,7 +30,6 @@ use super::{
     fault::Fault,
     upstream::Upstream,
 };
-use crate::rpc::methods::Methods;
 
 /// What error messages call requests that fill their part of a window and are not read.
 const UNREAD: &str = "requests that the backend does not read";

@@ -7,6 +7,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request, uri,
     uri::Authority,
 };
+use runnel_rpc::{
+    deadline::{GRPC_TIMEOUT, parse_timeout},
+    normalize::Format,
+};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -16,10 +20,6 @@ use super::{
     metadata,
     upstream::Upstream,
     via::Via,
-};
-use crate::rpc::{
-    deadline::{GRPC_TIMEOUT, parse_timeout},
-    normalize::Format,
 };
 
 /// RFC 9110, section 7.6.1.

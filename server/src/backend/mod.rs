@@ -67,6 +67,7 @@ use runnel_limits::{
     concurrency::ConcurrencyLimit,
     quota::Quota,
 };
+use runnel_rpc::methods::KnownMethods;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body, codegen::StdError};
@@ -83,7 +84,6 @@ use self::{
     balancer::Balancer, call::Failure, connection::Window, forwarded::Client, headers::Head,
     request_body::RequestBody, resolver::Resolver, tls::Tls, upstream::Upstream, via::Via,
 };
-use crate::rpc::methods::KnownMethods;
 
 /// Forwards calls, of any service. It is a tower service; clones share its connections, and the last one that
 /// is dropped ends them.

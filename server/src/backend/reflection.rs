@@ -13,6 +13,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use http::uri::PathAndQuery;
 use prost::Message as _;
+use runnel_rpc::{
+    descriptors::FileDescriptor,
+    methods::{MethodKind, Methods, methods_of},
+};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status, Streaming, client::Grpc};
 use tonic_prost::ProstCodec;
@@ -22,10 +26,6 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{endpoint::Endpoint, probe::Probe};
-use crate::rpc::{
-    descriptors::FileDescriptor,
-    methods::{MethodKind, Methods, methods_of},
-};
 
 /// Newest first. Their messages are the same on the wire.
 const VERSIONS: [&str; 2] = [

@@ -18,11 +18,11 @@ use runnel_limits::{
     network,
     quota::Holding,
 };
+use runnel_rpc::try_again_later;
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
 use super::windows::{CountedRequest, Windows};
-use crate::rpc::admission::try_again_later;
 
 /// How much of a body is remembered, if there is room for it. The bytes are shared with what is sent, never
 /// copied.

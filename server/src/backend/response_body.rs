@@ -11,6 +11,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use runnel_rpc::{normalize::Format, refusal::trailers_of};
 use runnel_wire::CONTENT_TYPE_PREFIX;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Status, body::Body};
@@ -18,7 +19,6 @@ use tonic::{Status, body::Body};
 use super::{
     endpoint::Lease, fault::Fault, flow_control::ResponseFlow, headers, windows::CountedRequest,
 };
-use crate::rpc::{normalize::Format, trailers_of};
 
 /// Headers that tell nothing of a call's content.
 const SAME_FOR_ALL: [&str; 4] =

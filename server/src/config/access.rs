@@ -4,8 +4,15 @@ use std::net::IpAddr;
 
 use clap::Args;
 use ipnet::IpNet;
+use runnel_limits::client::TrustedProxies;
+use runnel_rpc::access::{AccessSettings, Origin, SettingNames, parse_host};
 
-use crate::access::{hosts::parse_host, origins::Origin};
+/// What refusals call the options.
+pub(crate) const SETTING_NAMES: SettingNames = SettingNames {
+    allowed_origins: "--cors-origin",
+    public_origins: "--public-origin",
+    allowed_hosts: "--allow-host",
+};
 
 /// Access from within browsers and through proxies.
 #[derive(Args, Clone, Debug, Default)]
@@ -53,6 +60,19 @@ pub struct AccessConfig {
         value_parser = network
     )]
     pub trusted_proxies: Vec<IpNet>,
+}
+
+impl AccessConfig {
+    /// The same as the layers know it.
+    pub(crate) fn settings(&self) -> AccessSettings {
+        AccessSettings {
+            allowed_origins: self.cors_origin.clone(),
+            public_origins: self.public_origin.clone(),
+            allowed_hosts: self.allow_host.clone(),
+            trusted_proxies: TrustedProxies::new(&self.trusted_proxies),
+            names: SETTING_NAMES,
+        }
+    }
 }
 
 /// An origin without a star.

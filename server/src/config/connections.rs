@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use runnel_limits::Limit;
+use runnel_rpc::Limits;
 use runnel_serve::Settings;
 
 use super::numbers;
-
-/// A page that searches at each key press cancels ten calls a second. This allows five such pages behind one
-/// address, and is less than the thousand cancelled calls at which Go's server closes a connection.
-const MAX_CANCELS_PER_ADDRESS: u32 = 500;
 
 /// The bounds of connections on the public port.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +37,7 @@ pub struct ConnectionsConfig {
         long,
         env = "RUNNEL_MAX_CANCELS_PER_ADDRESS",
         value_name = "CALLS",
-        default_value_t = MAX_CANCELS_PER_ADDRESS
+        default_value_t = Limits::default().cancels_per_address
     )]
     pub max_cancels_per_address: u32,
 
@@ -143,15 +140,15 @@ impl ConnectionsConfig {
 
 impl Default for ConnectionsConfig {
     fn default() -> Self {
-        let settings = Settings::default();
+        let (settings, calls) = (Settings::default(), Limits::default());
         Self {
             max_connections: settings.connections.total,
             max_connections_per_address: settings.connections.per_address,
-            max_cancels_per_address: MAX_CANCELS_PER_ADDRESS,
+            max_cancels_per_address: calls.cancels_per_address,
             handshake_timeout: settings.handshake_timeout,
             header_limit_bytes: settings.header_limit_bytes,
             header_timeout: settings.header_timeout,
-            request_timeout: Duration::from_mins(1),
+            request_timeout: calls.request_timeout.unwrap_or_default(),
             answer_timeout: settings.response_read_timeout.unwrap_or_default(),
             idle_timeout: settings.idle_timeout.unwrap_or_default(),
             max_connection_age: settings.max_connection_age.unwrap_or_default(),

@@ -18,13 +18,10 @@ use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 use clap::{
     Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind,
 };
-use runnel_limits::{
-    Limit,
-    quota::{self, Quota},
-};
+use runnel_rpc::{Limits, ResponseLimits};
 use runnel_serve::Settings;
-use runnel_wire::DEFAULT_MESSAGE_LIMIT_BYTES;
 
+pub(crate) use self::access::SETTING_NAMES;
 #[cfg(feature = "otel")]
 pub use self::traces::TracesConfig;
 pub use self::{
@@ -34,10 +31,6 @@ pub use self::{
     connections::ConnectionsConfig,
     page::{PageChoice, PageConfig},
     tls::TlsConfig,
-};
-use crate::rpc::{
-    Limits,
-    answer::{AnswerLimits, METADATA_LIMIT_BYTES},
 };
 
 /// One server, one port: the page, gRPC-Web and gRPC.
@@ -98,7 +91,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MESSAGE_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
+        default_value_t = Limits::default().message_bytes,
         value_parser = numbers::size
     )]
     pub message_limit_bytes: usize,
@@ -108,7 +101,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = DEFAULT_MESSAGE_LIMIT_BYTES,
+        default_value_t = ResponseLimits::default().message_bytes,
         value_parser = numbers::size
     )]
     pub answer_limit_bytes: usize,
@@ -118,7 +111,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_ANSWER_METADATA_LIMIT_BYTES",
         value_name = "BYTES",
-        default_value_t = METADATA_LIMIT_BYTES,
+        default_value_t = ResponseLimits::default().metadata_bytes,
         value_parser = numbers::size
     )]
     pub answer_metadata_limit_bytes: usize,
@@ -135,7 +128,7 @@ pub struct ServeConfig {
     pub unary_deadline: Option<Duration>,
 
     /// Open unary calls, in all; 0 for no limit.
-    #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = 4096)]
+    #[arg(long, env = "RUNNEL_MAX_CALLS", value_name = "CALLS", default_value_t = Limits::default().unary.total)]
     pub max_calls: usize,
 
     /// Open unary calls of one client address (for IPv6, a /64); 0 for no limit.
@@ -143,12 +136,12 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MAX_CALLS_PER_ADDRESS",
         value_name = "CALLS",
-        default_value_t = 1024
+        default_value_t = Limits::default().unary.per_address
     )]
     pub max_calls_per_address: usize,
 
     /// Open streams, in all; 0 for no limit.
-    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "STREAMS", default_value_t = Limits::default().streams.total)]
     pub max_streams: usize,
 
     /// Open streams of one client address (for IPv6, a /64); 0 for no limit.
@@ -156,7 +149,7 @@ pub struct ServeConfig {
         long,
         env = "RUNNEL_MAX_STREAMS_PER_ADDRESS",
         value_name = "STREAMS",
-        default_value_t = 1024
+        default_value_t = Limits::default().streams.per_address
     )]
     pub max_streams_per_address: usize,
 
@@ -214,9 +207,6 @@ struct HealthcheckConfig {
     #[command(flatten)]
     tls: TlsConfig,
 }
-
-/// How long a unary call may take if the server answers it itself.
-const UNARY_DEADLINE: Duration = Duration::from_mins(1);
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -279,47 +269,43 @@ impl ServeConfig {
     }
 
     /// What a call may cost.
-    pub(crate) fn limits(&self, held: Quota) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
+        let defaults = Limits::default();
         let forwards = !self.backend.urls().is_empty();
         // How long a call takes that we do not answer is for others to say.
-        let unasked = (!forwards).then_some(UNARY_DEADLINE);
+        let unasked = defaults.unary_deadline.filter(|_| !forwards);
         Limits {
             message_bytes: self.message_limit_bytes,
-            answer: AnswerLimits {
+            response: ResponseLimits {
                 message_bytes: self.answer_limit_bytes,
                 metadata_bytes: self.answer_metadata_limit_bytes,
             },
             unary_deadline: self.unary_deadline.or(unasked).filter(|cap| !cap.is_zero()),
             request_timeout: numbers::unless_zero(self.connections.request_timeout),
-            forwards,
             unary: numbers::limit(self.max_calls, self.max_calls_per_address),
             streams: numbers::limit(self.max_streams, self.max_streams_per_address),
             cancels_per_address: self.connections.max_cancels_per_address,
-            held,
+            held_bytes: self.max_held_bytes,
+            held_bytes_per_address: self.max_held_bytes_per_address,
         }
-    }
-
-    /// How many bytes of messages may be held.
-    pub(crate) fn held_limit(&self) -> Limit {
-        let largest = self.message_limit_bytes.max(self.answer_limit_bytes);
-        quota::limit(self.max_held_bytes, self.max_held_bytes_per_address, largest)
     }
 }
 
 impl Default for ServeConfig {
     /// What `runnel` without arguments or environment uses.
     fn default() -> Self {
+        let limits = Limits::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             drain_deadline: Settings::default().drain_deadline,
-            message_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
-            answer_limit_bytes: DEFAULT_MESSAGE_LIMIT_BYTES,
-            answer_metadata_limit_bytes: METADATA_LIMIT_BYTES,
+            message_limit_bytes: limits.message_bytes,
+            answer_limit_bytes: limits.response.message_bytes,
+            answer_metadata_limit_bytes: limits.response.metadata_bytes,
             unary_deadline: None,
-            max_calls: 4096,
-            max_calls_per_address: 1024,
-            max_streams: 4096,
-            max_streams_per_address: 1024,
+            max_calls: limits.unary.total,
+            max_calls_per_address: limits.unary.per_address,
+            max_streams: limits.streams.total,
+            max_streams_per_address: limits.streams.per_address,
             max_held_bytes: None,
             max_held_bytes_per_address: None,
             log_format: LogFormat::Text,

@@ -97,8 +97,7 @@ fn is_number(value: &std::ffi::OsStr) -> bool {
 #[test]
 fn zero_switches_limits_off() {
     let zeros = ["--unary-deadline=0s", "--max-calls=0", "--max-streams-per-address=0"];
-    let config = parse(&zeros).unwrap().1;
-    let limits = config.limits(Quota::new(config.held_limit()));
+    let limits = parse(&zeros).unwrap().1.limits();
     assert_eq!(limits.unary_deadline, None);
     assert_eq!((limits.unary.total, limits.unary.per_address), (usize::MAX, 1024));
     assert_eq!((limits.streams.total, limits.streams.per_address), (4096, usize::MAX));

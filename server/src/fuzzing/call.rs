@@ -1,32 +1,23 @@
-//! A whole call through every layer of [`crate::rpc`].
+//! A whole call through every layer of [`runnel_rpc`].
 
 use std::{convert::Infallible, sync::OnceLock};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use prometheus::Registry;
-use runnel_limits::{Limit, client::TrustedProxies, quota::Quota};
+use runnel_limits::{Limit, quota::Quota};
 use runnel_protos::api::{ApiRequest, Hello, HelloRequest, Item, Items, api_server};
-use tonic::{Status, body::Body, codec::CompressionEncoding};
-use tower::{ServiceExt as _, util::BoxCloneSyncService};
-
-use crate::{
-    access::Access,
-    config::AccessConfig,
-    metrics::CallMetrics,
-    rpc::{
-        Limits,
-        answer::{AnswerLimits, METADATA_LIMIT_BYTES},
-        drain::Drain,
-        layers,
-        normalize::Protocol,
-        trace_parent::TraceTrust,
-    },
-    services::Services,
+use runnel_rpc::{
+    Calls, Layers, Limits, Protocol, ResponseLimits, Services, access::Access,
+    methods::KnownMethods,
 };
+use tonic::{Status, body::Body, codec::CompressionEncoding};
+use tower::ServiceExt as _;
+
+use crate::{call_log::CallLog, config::AccessConfig, metrics::CallMetrics};
 
 const MESSAGE_LIMIT_BYTES: usize = 1000;
 
@@ -171,9 +162,8 @@ fn base64(text: &[u8]) -> Vec<u8> {
 }
 
 /// The layers, with room for one call, around our methods and the reflection, which streams both ways.
-fn service() -> &'static BoxCloneSyncService<Request<Body>, Response<Body>, Infallible> {
-    static SERVICE: OnceLock<BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>> =
-        OnceLock::new();
+fn service() -> &'static Calls {
+    static SERVICE: OnceLock<Calls> = OnceLock::new();
     SERVICE.get_or_init(|| {
         let api = api_server::ApiServer::new(SmallApi)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -191,32 +181,26 @@ fn service() -> &'static BoxCloneSyncService<Request<Body>, Response<Body>, Infa
             Err(error) => panic!("{error}"),
         };
         let one = Limit { total: 1, per_address: 1 };
-        let held = Quota::new(Limit::NONE);
         let limits = Limits {
             message_bytes: MESSAGE_LIMIT_BYTES,
-            answer: AnswerLimits {
+            response: ResponseLimits {
                 message_bytes: MESSAGE_LIMIT_BYTES,
-                metadata_bytes: METADATA_LIMIT_BYTES,
+                ..ResponseLimits::default()
             },
             unary_deadline: None,
             request_timeout: None,
-            forwards: false,
             unary: one,
             streams: one,
             cancels_per_address: 0,
-            held,
+            ..Limits::default()
         };
         let listens_on = ([127, 0, 0, 1], 8080).into();
-        let access = Access::new(&AccessConfig::default(), TrustedProxies::default(), listens_on);
-        layers(
-            routes,
-            methods.into(),
-            &limits,
-            Drain::default(),
-            metrics,
-            &access,
-            TraceTrust::Everyone,
-        )
+        Layers::new()
+            .with_limits(limits)
+            .with_quota(Quota::new(Limit::NONE))
+            .with_access(Access::new(&AccessConfig::default().settings(), listens_on))
+            .with_observer((metrics, CallLog))
+            .around_service(routes, KnownMethods::from(methods))
     })
 }
 

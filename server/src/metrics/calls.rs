@@ -5,7 +5,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -13,13 +12,13 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
+use runnel_rpc::{
+    Protocol,
+    methods::{MethodKind, Methods},
+    observer::{CallEnd, CallHead, ObservedCall, Observer},
+};
 use runnel_wire::code_name;
 use tonic::Code;
-
-use crate::rpc::{
-    methods::{MethodKind, Methods},
-    normalize::Protocol,
-};
 
 /// The labels of a method.
 const METHOD: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
@@ -40,19 +39,6 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::Grpc, Protocol::GrpcWeb, Protocol::G
 
 /// How many status codes there are: 0 to 16.
 const CODES: usize = 17;
-
-/// What went over the wire for a call: messages, and their bytes with prefixes, before any base64.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Messages the client sent.
-    pub received_messages: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
-    /// Messages the client was sent.
-    pub sent_messages: u64,
-    /// Their bytes.
-    pub sent_bytes: u64,
-}
 
 /// Counts calls. A clone is the same counters.
 #[derive(Clone, Debug)]
@@ -86,7 +72,7 @@ impl CallMetrics {
 
     /// What calls of the method at this path are counted with; its kind as described, None if nobody
     /// described it.
-    pub fn method(&self, path: &str, kind: Option<MethodKind>) -> Arc<MethodMetrics> {
+    fn method(&self, path: &str, kind: Option<MethodKind>) -> Arc<MethodMetrics> {
         let Some(kind) = kind else {
             return Arc::clone(&self.0.unknown);
         };
@@ -110,6 +96,30 @@ impl CallMetrics {
         more.insert(path.to_owned(), Arc::clone(&metrics));
         known.store(Arc::new(more));
         metrics
+    }
+}
+
+impl Observer for CallMetrics {
+    type Call = CountedCall;
+
+    fn began(&self, call: &mut CallHead) -> CountedCall {
+        let method = self.method(call.path(), call.kind());
+        method.began(call.protocol());
+        CountedCall(method)
+    }
+}
+
+/// A call that is counted.
+#[derive(Debug)]
+pub struct CountedCall(Arc<MethodMetrics>);
+
+impl ObservedCall for CountedCall {
+    fn refused(&mut self, limit: &'static str) {
+        self.0.refused.with_label_values(&[limit]).inc();
+    }
+
+    fn ended(&mut self, call: &CallHead, end: &CallEnd) {
+        self.0.ended(call.protocol(), end);
     }
 }
 
@@ -185,9 +195,8 @@ impl Families {
 
 /// What calls of one method are counted with, looked up already.
 #[derive(Debug)]
-pub struct MethodMetrics {
-    /// Such as `/api.Api/getAll`; None for the methods that nobody described.
-    path: Option<String>,
+struct MethodMetrics {
+    /// None for the methods that nobody described.
     kind: Option<MethodKind>,
     labels: [String; METHOD.len()],
     started: [IntCounter; PROTOCOLS.len()],
@@ -212,8 +221,7 @@ impl MethodMetrics {
             MethodKind { client_streaming: false, server_streaming: true } => "server_stream",
             MethodKind { client_streaming: true, server_streaming: true } => "bidi_stream",
         };
-        let described = Some((path.to_owned(), kind));
-        Self::labelled(families, described, [sort, service, method])
+        Self::labelled(families, Some(kind), [sort, service, method])
     }
 
     /// As admission does, it takes a call that it knows nothing of for a stream.
@@ -223,14 +231,12 @@ impl MethodMetrics {
 
     fn labelled(
         families: &Families,
-        described: Option<(String, MethodKind)>,
+        kind: Option<MethodKind>,
         labels: [&str; METHOD.len()],
     ) -> Self {
         let [sort, service, method] = labels;
-        let (path, kind) = described.unzip();
         let open = if kind.is_some_and(MethodKind::is_unary) { "unary" } else { "stream" };
         Self {
-            path,
             kind,
             labels: labels.map(str::to_owned),
             started: PROTOCOLS.map(|protocol| {
@@ -248,35 +254,25 @@ impl MethodMetrics {
         }
     }
 
-    /// The method's path, unless nobody described it.
-    pub fn path(&self) -> Option<&str> {
-        self.path.as_deref()
-    }
-
     fn is_of(&self, kind: MethodKind) -> bool {
         self.kind == Some(kind)
     }
 
     /// A call began.
-    pub fn began(&self, protocol: Protocol) {
+    fn began(&self, protocol: Protocol) {
         self.started[protocol as usize].inc();
         self.open.inc();
     }
 
-    /// A call was refused by a bound, which is one of few.
-    pub fn refused(&self, bound: &'static str) {
-        self.refused.with_label_values(&[bound]).inc();
-    }
-
     /// A call that began has ended.
-    pub fn ended(&self, protocol: Protocol, code: Code, took: Duration, tally: Tally) {
+    fn ended(&self, protocol: Protocol, end: &CallEnd) {
         self.open.dec();
-        self.handled(protocol, code).inc();
-        self.seconds.observe(took.as_secs_f64());
-        self.received_messages.inc_by(tally.received_messages);
-        self.sent_messages.inc_by(tally.sent_messages);
-        self.received_bytes.inc_by(tally.received_bytes);
-        self.sent_bytes.inc_by(tally.sent_bytes);
+        self.handled(protocol, end.code).inc();
+        self.seconds.observe(end.duration.as_secs_f64());
+        self.received_messages.inc_by(end.tally.received_messages);
+        self.sent_messages.inc_by(end.tally.sent_messages);
+        self.received_bytes.inc_by(end.tally.received_bytes);
+        self.sent_bytes.inc_by(end.tally.sent_bytes);
     }
 
     fn handled(&self, protocol: Protocol, code: Code) -> &IntCounter {
@@ -311,9 +307,9 @@ mod tests {
         let metrics = CallMetrics::register(&registry, &Methods::default()).unwrap();
         for number in 0..MAX_LEARNT_METHODS + 10 {
             let path = format!("/a.B/c{number}");
-            let is_learnt = metrics.method(&path, Some(UNARY)).path().is_some();
+            let is_learnt = metrics.method(&path, Some(UNARY)).kind.is_some();
             assert_eq!(is_learnt, number < MAX_LEARNT_METHODS, "{number}");
         }
-        assert!(metrics.method("/a.B/c0", Some(UNARY)).path().is_some(), "it stays");
+        assert!(metrics.method("/a.B/c0", Some(UNARY)).kind.is_some(), "it stays");
     }
 }

@@ -14,7 +14,7 @@ use runnel_limits::quota::Quota;
 
 use self::{backend::BackendCollector, quota::QuotaCollector};
 pub use self::{
-    calls::{CallMetrics, MethodMetrics, Tally},
+    calls::{CallMetrics, CountedCall},
     connections::ConnectionMetrics,
 };
 use crate::{backend::Backend, telemetry};

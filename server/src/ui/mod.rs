@@ -7,12 +7,10 @@ use futures_util::future::{Either, FutureExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use runnel_limits::client::Encrypted;
 use runnel_page::{FolderError, Page};
+use runnel_rpc::access::{authority, is_public_name};
 use tonic::body::Body;
 
-use crate::{
-    access::{authority, hosts::is_public_name},
-    config::{PageChoice, PageConfig},
-};
+use crate::config::{PageChoice, PageConfig};
 
 /// The paths that probes and scrapers of Kubernetes and Prometheus ask for. Such a request on this port was
 /// meant for the admin port, and a probe would take the page for "healthy".

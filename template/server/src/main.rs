@@ -5,7 +5,7 @@ use std::{error::Error, process::ExitCode, time::Duration};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use my_product_proto::my_product_server::{MyProduct, MyProductServer};
 use my_product_proto::{DESCRIPTORS, Greeting, Letter, Name};
-use runnel::{Product, Startup, embedded_page, prometheus::IntCounter, services::Services};
+use runnel::{Product, Startup, embedded_page, prometheus::IntCounter, rpc::Services};
 use tonic::{Request, Response, Status};
 
 fn main() -> ExitCode {

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use runnel::{
     backend::BackendUrl,
     config::{LogFormat, ServeConfig, TlsConfig},
-    services::Services,
 };
+use runnel_rpc::Services;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
 

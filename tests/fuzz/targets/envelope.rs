@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| runnel::fuzzing::envelope(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| runnel_rpc::fuzzing::envelope(input));

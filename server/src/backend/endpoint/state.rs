@@ -3,12 +3,12 @@
 use std::{net::IpAddr, sync::Arc};
 
 use futures_util::future::{BoxFuture, Shared};
+use runnel_rpc::methods::Methods;
 
 use super::super::{
     connection::{Connection, Window},
     fault::Fault,
 };
-use crate::rpc::methods::Methods;
 
 /// Connections to one address that calls may take. Most servers allow 100 streams or more on each (RFC 9113
 /// section 6.5.2 advises no less): 6,400 calls.

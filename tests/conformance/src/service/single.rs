@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runnel::rpc::trailers::Trailers;
+use runnel_rpc::Trailers;
 use tokio::time::sleep;
 use tonic::{Response, Status, metadata::MetadataMap};
 
