@@ -3,12 +3,12 @@
 use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{ArgAction, Args};
-
-use super::numbers;
-use crate::backend::{
+use runnel_forward::{
     BackendAuthority, ClientCertificate, Settings,
     url::{BackendUrl, DEFAULT_PORT},
 };
+
+use super::numbers;
 
 /// Those of the library.
 static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);

@@ -7,10 +7,8 @@
 use std::{env, fs, future, io, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use runnel::{
-    backend::BackendUrl,
-    config::{LogFormat, ServeConfig, TlsConfig},
-};
+use runnel::config::{LogFormat, ServeConfig, TlsConfig};
+use runnel_forward::BackendUrl;
 use runnel_rpc::Services;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
@@ -76,9 +74,9 @@ pub async fn run() -> Result<()> {
         let behind = runnel::serve_services(backend, services, behind, future::pending());
         tokio::spawn(behind);
         config.backend.backend = vec![url];
-        runnel::serve(listener, config, shutdown).await?;
+        Box::pin(runnel::serve(listener, config, shutdown)).await?;
     } else {
-        runnel::serve_services(listener, services, config, shutdown).await?;
+        Box::pin(runnel::serve_services(listener, services, config, shutdown)).await?;
     }
     Ok(())
 }

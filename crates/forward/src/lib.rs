@@ -1,5 +1,6 @@
-//! Forwards every call, of any service and method, to a gRPC backend. Nothing is decoded: messages, metadata
-//! and trailers pass as they are.
+#![doc = include_str!("../README.md")]
+//!
+//! # The modules
 //!
 //! | module | what it does |
 //! |---|---|
