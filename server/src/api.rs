@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use futures_util::stream;
-use http::Version;
 use runnel_limits::{
+    WriteSize,
     client::client_address,
     quota::{FREE_BYTES, Quota},
 };
@@ -19,6 +19,9 @@ use crate::{
     item_frames::ItemFrames,
     items::{ItemRange, ItemRangeError, greeting},
 };
+
+/// How large a stream's pieces are where the server below does not say what is best, in bytes: a frame of HTTP/2.
+const WRITE_SIZE: WriteSize = WriteSize(16 * 1024);
 
 /// Answers the three RPCs ourselves: each answer is made from its request.
 #[derive(Clone, Debug)]
@@ -88,9 +91,9 @@ impl api_server::Api for Api {
         request: Request<ApiRequest>,
     ) -> Result<Response<Self::getStreamStream>, Status> {
         let range = item_range(*request.get_ref())?;
-        let version = request.extensions().get().copied().unwrap_or(Version::HTTP_2);
+        let write_size = request.extensions().get().copied().unwrap_or(WRITE_SIZE);
         let mut response = Response::new(stream::empty());
-        response.extensions_mut().insert(RawBody::new(ItemFrames::new(&range, version)));
+        response.extensions_mut().insert(RawBody::new(ItemFrames::new(&range, write_size)));
         Ok(response)
     }
 }

@@ -13,23 +13,14 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
+use runnel_limits::WriteSize;
 use runnel_rpc::Messages;
 use runnel_wire::varint_bytes;
 use tonic::Status;
 
 use crate::items::ItemRange;
-
-/// How much is given at a time over HTTP/1.1, in bytes. The connection gathers chunks until it has 32 KiB:
-/// three of these, with what is around each, are just less, and so it writes four at once. Larger writes
-/// are what makes a stream cheap; smaller chunks, of which one sent in part weighs less, what makes a
-/// reader that stops cheap.
-const HTTP1_CHUNK_BYTES: usize = 32 * 1024 / 3 - 42;
-
-/// How much is given at a time over HTTP/2, in bytes: the largest frame that every peer takes (RFC 9113
-/// section 4.2). What is larger would be cut, and what is smaller costs as much.
-const HTTP2_CHUNK_BYTES: usize = 16 * 1024;
 
 /// What is left free before a chunk, in bytes: a cache line. Some allocators align memory of this size to
 /// pages, and out of such the kernel copies half as fast.
@@ -62,15 +53,15 @@ pub struct ItemFrames {
 }
 
 impl ItemFrames {
-    /// Writes the items of `range`, in chunks that are right for a connection of that `version`.
-    pub fn new(range: &ItemRange, version: Version) -> Self {
+    /// Writes the items of `range` in chunks of at most `write_size`.
+    pub fn new(range: &ItemRange, WriteSize(chunk_bytes): WriteSize) -> Self {
         let ids = range.ids();
-        let is_http1 = version < Version::HTTP_2;
         Self {
             frame: ItemFrame::new(ids.start.unsigned_abs()),
             items: range.len() as u64,
             items_left: range.len() as u64,
-            chunk_bytes: if is_http1 { HTTP1_CHUNK_BYTES } else { HTTP2_CHUNK_BYTES },
+            // At least the longest frame.
+            chunk_bytes: chunk_bytes.max(COPY_BYTES),
             chunks: Chunks::default(),
             ended: false,
         }
@@ -279,13 +270,17 @@ mod tests {
     use tonic::codec::{Codec as _, EncodeBody, SingleMessageCompressionOverride};
     use tonic_prost::ProstCodec;
 
-    const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
+    const WRITE_SIZES: [WriteSize; 2] = [WriteSize(10_000), WriteSize(16 * 1024)];
+    /// Less than an item has.
+    const SMALLEST: WriteSize = WriteSize(0);
 
     fn ours(range: &ItemRange) -> (Bytes, HeaderMap) {
-        let [over_http1, over_http2] =
-            VERSIONS.map(|version| collect(ItemFrames::new(range, version)));
-        assert_eq!(over_http1, over_http2);
-        over_http1
+        let [small, large] = WRITE_SIZES;
+        let [smallest, small, large] =
+            [SMALLEST, small, large].map(|write_size| collect(ItemFrames::new(range, write_size)));
+        assert_eq!(smallest, small);
+        assert_eq!(small, large);
+        large
     }
 
     /// What tonic makes of the same items.
@@ -339,8 +334,8 @@ mod tests {
     #[test]
     fn a_chunk_that_is_still_held_is_not_written_again() {
         let range = ItemRange::new(100_000, 0).unwrap();
-        for version in VERSIONS {
-            let mut frames = ItemFrames::new(&range, version);
+        for write_size in WRITE_SIZES {
+            let mut frames = ItemFrames::new(&range, write_size);
             let mut held = Vec::new();
             while frames.items_left > 0 {
                 held.push(frames.next_chunk());
@@ -354,8 +349,8 @@ mod tests {
     #[test]
     fn chunks_that_were_sent_are_written_again() {
         // As many at a time as a connection sends.
-        for (version, sent_at_once) in [(Version::HTTP_11, 4), (Version::HTTP_2, 2)] {
-            let mut frames = ItemFrames::new(&ItemRange::new(i32::MAX, 0).unwrap(), version);
+        for (write_size, sent_at_once) in WRITE_SIZES.into_iter().zip([4, 2]) {
+            let mut frames = ItemFrames::new(&ItemRange::new(i32::MAX, 0).unwrap(), write_size);
             let mut places = std::collections::HashSet::new();
             for _ in 0..1000 {
                 let sent: Vec<_> = (0..sent_at_once).map(|_| frames.next_chunk()).collect();
@@ -367,10 +362,8 @@ mod tests {
 
     #[test]
     fn a_chunk_is_bounded_whatever_the_length() {
-        for (version, bytes) in
-            [(Version::HTTP_11, HTTP1_CHUNK_BYTES), (Version::HTTP_2, HTTP2_CHUNK_BYTES)]
-        {
-            let mut frames = ItemFrames::new(&ItemRange::new(i32::MAX, 0).unwrap(), version);
+        for write_size @ WriteSize(bytes) in WRITE_SIZES {
+            let mut frames = ItemFrames::new(&ItemRange::new(i32::MAX, 0).unwrap(), write_size);
             for _ in 0..1000 {
                 let chunk = frames.next_chunk();
                 assert!(chunk.len() <= bytes && chunk.len() > bytes - COPY_BYTES);

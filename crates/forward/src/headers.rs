@@ -8,8 +8,8 @@ use http::{
     uri::Authority,
 };
 use runnel_rpc::{
+    CallContext,
     deadline::{GRPC_TIMEOUT, parse_timeout},
-    normalize::Format,
 };
 use tokio::time::Instant;
 use tonic::Status;
@@ -95,11 +95,17 @@ impl Head {
             headers.remove(name);
         }
         let timeout = headers.remove(GRPC_TIMEOUT);
-        let timeout = timeout.and_then(|timeout| parse_timeout(&timeout).ok());
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let context = extensions.remove::<CallContext>();
+        let deadline = match &context {
+            Some(context) => context.deadline(),
+            // No layers are around us.
+            None => timeout
+                .and_then(|timeout| parse_timeout(&timeout).ok())
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
+        };
         metadata::make_valid(&mut headers)?;
         metadata::never_index(&mut headers);
-        if let Some(format) = extensions.remove::<Format>() {
+        if let Some(format) = context.as_ref().and_then(CallContext::format) {
             headers.insert(header::CONTENT_TYPE, format.of_grpc());
         }
         let authority_text = authority.as_ref().map(Authority::as_str);

@@ -26,6 +26,11 @@ impl Limit {
 #[derive(Clone, Copy, Debug)]
 pub struct MustBeRead;
 
+/// How large the pieces of a response's body are best, in bytes; in the extensions of the request. Only the server
+/// knows what carries the response, and how much of it goes out at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteSize(pub usize);
+
 /// The client to which an address belongs: an IPv4 address is a client of its own; for IPv6 it is the /64,
 /// because one customer has at least that (RFC 6177). An IPv4 address that is written as IPv6
 /// (`::ffff:192.0.2.1`) counts as IPv4.

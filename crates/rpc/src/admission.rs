@@ -29,7 +29,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    methods::MethodKind,
+    call_context,
     refusal::{Refused, RefusedBy, refusal_by, try_again_later},
 };
 
@@ -107,7 +107,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let is_unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
+        let is_unary = call_context::is_unary(request.extensions());
         let peer = client_address(request.extensions());
         match self.layer.admit(is_unary, peer) {
             Ok(admitted) => Either::Left(AdmittedFuture {

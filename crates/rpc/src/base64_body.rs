@@ -17,7 +17,7 @@ use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 use tower::BoxError;
 
-use super::normalize::Protocol;
+use super::{call_context, normalize::Protocol};
 
 /// How many characters are decoded by themselves: RFC 4648 section 4.
 const GROUP: usize = 4;
@@ -25,7 +25,7 @@ const GROUP: usize = 4;
 /// Decodes the body of a call in gRPC-Web text, which from here on is one in gRPC-Web binary; leaves any
 /// other as it is.
 pub(super) fn decode(mut request: Request<Body>) -> Request<Body> {
-    if request.extensions().get() != Some(&Protocol::GrpcWebText) {
+    if call_context::protocol(request.extensions()) != Protocol::GrpcWebText {
         return request;
     }
     let binary = Protocol::GrpcWeb.header_value();

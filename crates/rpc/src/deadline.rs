@@ -22,6 +22,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    call_context,
     methods::MethodKind,
     refusal::{Refused, refuse},
     termination::{End, TerminationFuture},
@@ -34,31 +35,13 @@ pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 #[derive(Clone, Debug)]
 pub(super) struct DeadlineLayer {
     unary_deadline: Option<Duration>,
-    /// The cap as the backend is told of it; None without a backend.
-    told: Option<HeaderValue>,
 }
 
 impl DeadlineLayer {
     /// Unary calls end after `unary_deadline` at the latest, whatever their client allows.
     pub(super) const fn new(unary_deadline: Option<Duration>) -> Self {
-        Self { unary_deadline, told: None }
+        Self { unary_deadline }
     }
-
-    /// The same; and the cap goes on with the call, in its `grpc-timeout`, if its client allows more.
-    pub(super) fn telling(unary_deadline: Option<Duration>) -> Self {
-        Self { unary_deadline, told: unary_deadline.map(timeout_value) }
-    }
-}
-
-/// In milliseconds, or in seconds if those need more than eight digits.
-fn timeout_value(duration: Duration) -> HeaderValue {
-    const MOST: u128 = 99_999_999;
-    let text = match duration.as_millis() {
-        milliseconds @ ..=MOST => format!("{}m", milliseconds.max(1)),
-        milliseconds => format!("{}S", (milliseconds / 1000).min(MOST)),
-    };
-    // Digits and a letter are a header value.
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("1m"))
 }
 
 impl<S> Layer<S> for DeadlineLayer {
@@ -93,21 +76,22 @@ where
             Ok(asked) => asked,
             Err(malformed) => return Either::Right(refuse(&malformed)),
         };
-        let kind = MethodKind::of(request.extensions());
-        let DeadlineLayer { unary_deadline, told } = &self.layer;
-        let cap = unary_deadline.filter(|_| kind.is_none_or(MethodKind::is_unary));
+        let kind = call_context::kind(request.extensions());
+        let cap = self.layer.unary_deadline.filter(|_| kind.is_none_or(MethodKind::is_unary));
         let is_capped = cap.is_some_and(|cap| asked.is_none_or(|asked| cap < asked));
-        let timer = asked.into_iter().chain(cap).min().and_then(Timer::after);
-        if timer.as_ref().is_some_and(End::has_come) {
+        let (asked, cap) = (asked.and_then(in_time), cap.and_then(in_time));
+        let first = asked.into_iter().chain(cap).min();
+        if first.is_some_and(|first| first <= Instant::now()) {
             return Either::Right(refuse(&exceeded()));
         }
-        // A backend would hold the whole of a stream to it.
-        if let (true, Some(_), Some(told)) = (is_capped, kind, told) {
-            request.headers_mut().insert(GRPC_TIMEOUT, told.clone());
-        }
+        let timer = first.map(Timer::at);
+        // A method that nobody described may answer with a stream, to the end of which the cap does not reach.
+        let is_cap_of_the_head = is_capped && kind.is_none();
+        let deadline = if is_cap_of_the_head { asked } else { first };
+        call_context::set_deadline(&mut request, deadline);
         let inner = self.inner.call(request);
-        if is_capped && kind.is_none() {
-            let asked = asked.and_then(Timer::after);
+        if is_cap_of_the_head {
+            let asked = asked.map(Timer::at);
             return Either::Left(TerminationFuture::with_head_in_time(inner, asked, timer));
         }
         Either::Left(TerminationFuture::new(inner, timer))
@@ -148,6 +132,11 @@ pub fn parse_timeout(value: &HeaderValue) -> Result<Duration, Status> {
     })
 }
 
+/// The time after so long; None if that is further away than time can be counted.
+fn in_time(duration: Duration) -> Option<Instant> {
+    Instant::now().checked_add(duration)
+}
+
 fn exceeded() -> Status {
     Status::deadline_exceeded("the call's deadline has passed")
 }
@@ -159,10 +148,8 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// None if that is further away than time can be counted.
-    fn after(duration: Duration) -> Option<Self> {
-        let deadline = Instant::now().checked_add(duration)?;
-        Some(Self { sleep: Box::pin(sleep_until(deadline)) })
+    fn at(deadline: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(deadline)) }
     }
 }
 
@@ -208,18 +195,6 @@ mod tests {
         for unit in ["H", "M", "S", "m", "u", "n"] {
             let far = parse(&format!("{}{unit}", "9".repeat(100))).unwrap();
             assert!(far > Duration::from_hours(24 * 365 * 500), "{unit} {far:?}");
-        }
-    }
-
-    #[test]
-    fn a_cap_is_told_as_a_timeout_that_is_understood() {
-        for (cap, told) in [
-            (Duration::from_millis(3500), "3500m"),
-            (Duration::from_nanos(1), "1m"),
-            (Duration::from_hours(48), "172800S"),
-        ] {
-            assert_eq!(timeout_value(cap), told);
-            assert!(parse(told).is_ok());
         }
     }
 

@@ -22,7 +22,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    methods::MethodKind,
+    call_context,
     refusal::{Refused, refuse},
     termination::{End, TerminationFuture},
 };
@@ -118,7 +118,7 @@ where
         if self.drain.is_over() {
             return Either::Right(refuse(&shutting_down()));
         }
-        let unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
+        let unary = call_context::is_unary(request.extensions());
         let watches_health = request.uri().path() == HEALTH_WATCH;
         let end = Some(DrainEnd { drain: self.drain.clone(), watches_health, notified: None });
         let inner = self.inner.call(request);

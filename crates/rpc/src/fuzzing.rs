@@ -108,7 +108,7 @@ pub fn normalize_head(input: &[u8]) {
     }
 
     let expected = protocols(&request);
-    let normalized = normalize(&mut request, Formats::Protobuf).map(|()| {
+    let normalized = normalize(&mut request, Formats::Protobuf).map(|_| {
         let spelling = |name| text(request.headers(), &name).unwrap_or_default().to_owned();
         (spelling(header::CONTENT_TYPE), spelling(header::ACCEPT))
     });

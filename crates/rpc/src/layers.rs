@@ -6,7 +6,7 @@
 //! | [`client`](runnel_limits::client) | which client a call comes from, if a proxy that is trusted names it |
 //! | [`normalize`] | right verb, one spelling of the content type, or a clear HTTP error |
 //! | [`base64_body`] | gRPC-Web text is read here, whatever the pieces it comes in |
-//! | [`methods`] | what kind of method it is, for the layers within |
+//! | [`call_context`] | which method it calls, for the layers within |
 //! | `GrpcWebLayer` | gRPC-Web, binary and text, to gRPC and back |
 //! | [`observe`] | an [observer](super::observer) is told of each call once, with the status it really ended with |
 //! | [`filter`](mod@super::filter) of [`access`](super::access) | a page of another origin may not call; on loopback, only calls for a name that is ours |
@@ -34,15 +34,15 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::{
     access::Access,
-    admission, base64_body, batch,
+    admission, base64_body, batch, call_context,
     calls::Calls,
     deadline,
     descriptor_error::DescriptorError,
     drain::{self, Drain},
     filter::filter,
     limits::Limits,
-    methods::{self, KnownMethods},
-    normalize::{self, Formats, Refusal},
+    methods::KnownMethods,
+    normalize::{self, Formats},
     observe,
     observer::Observer,
     raw_body,
@@ -140,12 +140,10 @@ impl<O: Observer> Layers<O> {
         let gathered = (!forwards).then(|| held.clone());
         let cors = access.cors();
         let proxies = access.trusted_proxies().clone();
-        let (deadline, formats, trace_trust) = if forwards {
-            let trace_trust = TraceTrust::Proxies(proxies.clone());
-            (deadline::DeadlineLayer::telling(unary_deadline), Formats::Any, trace_trust)
+        let (formats, trace_trust) = if forwards {
+            (Formats::Any, TraceTrust::Proxies(proxies.clone()))
         } else {
-            let deadline = deadline::DeadlineLayer::new(unary_deadline);
-            (deadline, Formats::Protobuf, TraceTrust::Everyone)
+            (Formats::Protobuf, TraceTrust::Everyone)
         };
         let service = ServiceBuilder::new()
             // nginx buffers responses unless told not to, and a stream would come all at once.
@@ -157,10 +155,16 @@ impl<O: Observer> Layers<O> {
             .map_request(move |request| proxies.name_client(request))
             .map_response(normalize::spell_response)
             .layer(filter(move |request: &mut Request<Body>| {
-                normalize::normalize(request, formats).err().map(Refusal::into_response)
+                match normalize::normalize(request, formats) {
+                    Ok((protocol, format)) => {
+                        call_context::begin(request, protocol, format);
+                        None
+                    }
+                    Err(refusal) => Some(refusal.into_response()),
+                }
             }))
             .map_request(base64_body::decode)
-            .map_request(move |request| methods::look_up(request, &methods))
+            .map_request(move |request| call_context::look_up(request, &methods))
             .layer(GrpcWebLayer::new())
             .layer(observe::ObserveLayer::new(observer, trace_trust))
             .layer(filter(move |request: &mut Request<Body>| {
@@ -175,11 +179,10 @@ impl<O: Observer> Layers<O> {
             .layer(response_limits::ResponseLimitsLayer::new(limits.response))
             .layer(response_quota::ResponseQuotaLayer::new(held))
             .layer(drain::DrainLayer::new(drain))
-            .layer(deadline)
+            .layer(deadline::DeadlineLayer::new(unary_deadline))
             .map_response(|response: Response<Body>| response.map(batch::batched))
             .map_response(trailers::send)
             .map_response(raw_body::send)
-            .map_request(raw_body::tell_version)
             .map_request(move |request| request_timeout::in_time(request, request_timeout))
             .map_request(move |request| {
                 request_limits::guard(request, message_bytes, gathered.as_ref())

@@ -4,6 +4,7 @@ pub mod access;
 mod admission;
 mod base64_body;
 mod batch;
+mod call_context;
 mod calls;
 #[doc(hidden)]
 pub mod deadline;
@@ -42,6 +43,7 @@ mod interleavings;
 
 pub use self::{
     access::{Access, AccessSettings},
+    call_context::CallContext,
     calls::Calls,
     descriptor_error::DescriptorError,
     drain::Drain,

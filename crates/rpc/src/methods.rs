@@ -4,7 +4,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{Extensions, Request};
 use prost::Message as _;
 
 use super::{
@@ -22,18 +21,13 @@ pub struct MethodKind {
 }
 
 impl MethodKind {
-    /// That of the method that a request with these extensions calls; None if no descriptor describes it.
-    pub fn of(extensions: &Extensions) -> Option<Self> {
-        extensions.get().map(Method::kind)
-    }
-
     /// One message each way.
     pub const fn is_unary(self) -> bool {
         !self.client_streaming && !self.server_streaming
     }
 }
 
-/// A method that a descriptor describes; in the extensions of the requests that call it.
+/// A method that a descriptor describes.
 #[derive(Clone, Debug)]
 pub(super) struct Method {
     path: Arc<str>,
@@ -137,21 +131,19 @@ impl KnownMethods {
     pub fn now(&self) -> Arc<Methods> {
         self.0.load_full()
     }
+
+    /// The method at this path, if it is known.
+    pub(super) fn method(&self, path: &str) -> Option<Method> {
+        let known = self.0.load();
+        let (path, kind) = known.0.get_key_value(path)?;
+        Some(Method { path: Arc::clone(path), kind: *kind })
+    }
 }
 
 impl From<Methods> for KnownMethods {
     fn from(methods: Methods) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(methods)))
     }
-}
-
-/// Puts the [`Method`] into a request's extensions, if it is known.
-pub(super) fn look_up<B>(mut request: Request<B>, methods: &KnownMethods) -> Request<B> {
-    let known = methods.0.load();
-    if let Some((path, kind)) = known.0.get_key_value(request.uri().path()) {
-        request.extensions_mut().insert(Method { path: Arc::clone(path), kind: *kind });
-    }
-    request
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use tonic::body::Body;
 
-/// The protocol of a call; in the extensions of its request, for services that want to know.
+/// The protocol of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// `application/grpc`, HTTP/2 only.
@@ -76,8 +76,8 @@ impl Formats {
     }
 }
 
-/// The format of messages that are not protobuf, such as `+json`. In the extensions of a gRPC-Web call and of
-/// its response; plain gRPC says it in its content type.
+/// The format of messages that are not protobuf, such as `+json`. It is in the extensions of a gRPC-Web response;
+/// plain gRPC says it in its content type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Format(String);
 
@@ -155,7 +155,10 @@ impl Refusal {
 }
 
 /// Spells what a call says of itself as the layers within know it. Its format stays what it was.
-pub(crate) fn normalize<B>(request: &mut Request<B>, formats: Formats) -> Result<(), Refusal> {
+pub(crate) fn normalize<B>(
+    request: &mut Request<B>,
+    formats: Formats,
+) -> Result<(Protocol, Option<Format>), Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
@@ -175,12 +178,7 @@ pub(crate) fn normalize<B>(request: &mut Request<B>, formats: Formats) -> Result
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, spelt);
     headers.insert(header::ACCEPT, response.header_value());
-    let extensions = request.extensions_mut();
-    extensions.insert(protocol);
-    if let Some(format) = other {
-        extensions.insert(format);
-    }
-    Ok(())
+    Ok((protocol, other))
 }
 
 /// Gives a gRPC-Web response the format of its messages back, of which `GrpcWebLayer` knows nothing.
@@ -259,8 +257,7 @@ mod tests {
     fn a_forwarded_call_keeps_its_format() {
         let spelt = |content_type| {
             let mut request = request(Version::HTTP_2, content_type, "");
-            normalize(&mut request, Formats::Any).unwrap();
-            let format = request.extensions().get::<Format>().cloned();
+            let (_, format) = normalize(&mut request, Formats::Any).unwrap();
             let spelt = header_text(request.headers(), &header::CONTENT_TYPE).unwrap().to_owned();
             (spelt, format.map(|format| format.0))
         };

@@ -17,6 +17,7 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    call_context,
     observer::{CallEnd, CallHead, ObservedCall, Observer},
     refusal::RefusedBy,
     tally::{Received, SentMessages, Tally},
@@ -83,7 +84,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = self.layer.begin(&request);
         // For the layer that sees the request's messages go by.
-        request.extensions_mut().insert(Arc::clone(&call.received));
+        call_context::set_received(&mut request, &call.received);
         if let Some(trace) = call.head.trace() {
             self.layer.trace_trust.tell(request.headers_mut(), trace);
         }

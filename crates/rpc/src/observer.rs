@@ -12,6 +12,7 @@ use runnel_limits::client::{Peer, named_client};
 use tonic::Code;
 
 use super::{
+    call_context::{self, CallContext},
     methods::{Method, MethodKind},
     normalize::Protocol,
     tally::Tally,
@@ -60,11 +61,11 @@ impl CallHead {
     /// Of a request, and the trace that `trace_trust` has for it.
     pub(super) fn of<B>(request: &Request<B>, trace_trust: &TraceTrust) -> Self {
         let extensions = request.extensions();
+        let method = extensions.get().and_then(CallContext::method).cloned();
         let unknown = || Path::Unknown(request.uri().path().to_owned());
         Self {
-            path: extensions.get::<Method>().cloned().map_or_else(unknown, Path::Described),
-            // Only the layers before this one know of another; without them it is plain gRPC.
-            protocol: extensions.get().copied().unwrap_or(Protocol::Grpc),
+            path: method.map_or_else(unknown, Path::Described),
+            protocol: call_context::protocol(extensions),
             peer: extensions.get().map(|Peer(peer)| *peer),
             client: named_client(extensions),
             trace: trace_trust.trace_of(request.headers(), extensions),

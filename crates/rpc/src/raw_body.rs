@@ -1,8 +1,8 @@
 //! A streaming method that writes its response's body itself. tonic encodes message by message, with an
 //! allocation or two and a poll for each; a method that sends millions can do better. It returns
 //! an empty stream and puts a [`RawBody`] beside it; everything else, the layers included, is as ever.
-//! What is best written at a time depends on what carries it: the [`http::Version`] of the request is in
-//! its extensions.
+//! What is best written at a time depends on what carries it: the server below says it as a
+//! [`WriteSize`](runnel_limits::WriteSize) in the extensions of the request.
 
 use std::{
     pin::Pin,
@@ -11,11 +11,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{methods::MethodKind, tally::SentMessages};
+use super::tally::SentMessages;
 
 /// Length-prefixed messages, uncompressed, and then trailers with a `grpc-status`. The layers do not look into
 /// them: it is for the implementation to keep each message within the limit.
@@ -39,16 +39,6 @@ impl RawBody {
         let body = Body::new(CountedBody { messages, given: given.clone() });
         Self { body: Arc::new(Mutex::new(Some(body))), given }
     }
-}
-
-/// Tells a method whose response is a stream what carries it; tonic does not.
-pub(super) fn tell_version(mut request: Request<Body>) -> Request<Body> {
-    let kind = MethodKind::of(request.extensions());
-    if kind.is_some_and(|kind| kind.server_streaming) {
-        let version = request.version();
-        request.extensions_mut().insert(version);
-    }
-    request
 }
 
 /// Puts a response's [`RawBody`] in its place.

@@ -21,8 +21,8 @@ use runnel_limits::quota::Quota;
 use tonic::{Status, body::Body};
 
 use super::{
+    call_context::{self, CallContext},
     envelope::{EnvelopeWalk, Fault},
-    methods::MethodKind,
     refusal::try_again_later,
     request_quota::RequestQuota,
     tally::Received,
@@ -35,10 +35,10 @@ pub(super) fn guard(
     limit_bytes: usize,
     quota: Option<&Quota>,
 ) -> Request<Body> {
-    let kind = MethodKind::of(request.extensions());
+    let kind = call_context::kind(request.extensions());
     let single = kind.is_some_and(|kind| !kind.client_streaming);
     let walk = EnvelopeWalk::new(limit_bytes, single);
-    let received = request.extensions().get().cloned();
+    let received = request.extensions().get().and_then(CallContext::received).cloned();
     let held = quota.map(|quota| RequestQuota::of(&request, quota, single, limit_bytes));
     request.map(|inner| {
         Body::new(GuardedBody { inner, walk, received, fault: None, held, passing: None })

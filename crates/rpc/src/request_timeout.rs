@@ -18,11 +18,11 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
-use super::{envelope::EnvelopeWalk, methods::MethodKind};
+use super::{call_context, envelope::EnvelopeWalk};
 
 /// Holds the request of a method with one message in and a stream out to `timeout`.
 pub(super) fn in_time(request: Request<Body>, timeout: Option<Duration>) -> Request<Body> {
-    let kind = MethodKind::of(request.extensions());
+    let kind = call_context::kind(request.extensions());
     let Some(timeout) = timeout else { return request };
     if kind.is_some_and(|kind| !kind.client_streaming && kind.server_streaming) {
         // What is wrong with a message, others say.

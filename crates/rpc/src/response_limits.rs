@@ -21,8 +21,8 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    envelope::EnvelopeWalk, limits::ResponseLimits, normalize::Protocol, refusal::trailers_of,
-    tally::SentMessages,
+    call_context, envelope::EnvelopeWalk, limits::ResponseLimits, normalize::Protocol,
+    refusal::trailers_of, tally::SentMessages,
 };
 
 /// Holds responses to their limits.
@@ -64,7 +64,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let protocol = request.extensions().get().copied().unwrap_or(Protocol::Grpc);
+        let protocol = call_context::protocol(request.extensions());
         LimitedFuture { inner: self.inner.call(request), limits: self.limits, protocol }
     }
 }

@@ -26,7 +26,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    methods::MethodKind,
+    call_context,
     refusal::{trailers_of, try_again_later},
 };
 
@@ -94,7 +94,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let peer = client_address(request.extensions());
-        let unary = MethodKind::of(request.extensions()).is_some_and(MethodKind::is_unary);
+        let unary = call_context::is_unary(request.extensions());
         let quota = self.quota.clone();
         ResponseQuotaFuture { inner: self.inner.call(request), quota, peer, unary }
     }

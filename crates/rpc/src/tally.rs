@@ -21,7 +21,7 @@ pub struct Tally {
     pub sent_bytes: u64,
 }
 
-/// What of a request has come so far; in the request's extensions.
+/// What of a request has come so far.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     messages: AtomicU64,

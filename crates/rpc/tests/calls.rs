@@ -2,18 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use runnel_limits::Limit;
 use runnel_rpc::{
-    Calls, Layers, Limits, Protocol, ResponseLimits, Services, Tally,
+    CallContext, Calls, Layers, Limits, Protocol, ResponseLimits, Services, Tally,
     observer::{CallEnd, CallHead, ObservedCall, Observer},
 };
+use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, service_fn};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -123,4 +128,57 @@ async fn the_limit_of_messages_holds_also_for_a_service_that_has_layers_of_its_o
     let methods = services().await.methods().unwrap();
     let outer = layers.around_service(inner, methods.into());
     assert_eq!(status(call(&outer, CHECK).await).await.code(), Code::ResourceExhausted);
+}
+
+/// The layers say what they found out, so that a service need not read headers again: one that forwards calls tells
+/// its backend how much time is left, whoever set the deadline.
+#[tokio::test(start_paused = true)]
+async fn a_service_is_told_the_protocol_the_kind_and_the_deadline_of_its_call() {
+    let methods = services().await.methods().unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let service = {
+        let told = Arc::clone(&told);
+        service_fn(move |request: Request<Body>| {
+            let context = request.extensions().get::<CallContext>().unwrap();
+            let left = context.deadline().map(|deadline| deadline - Instant::now());
+            let is_unary = context.kind().map(|kind| kind.is_unary());
+            told.lock().unwrap().push((context.protocol(), is_unary, left));
+            future::ready(Ok(Status::ok("").into_http()))
+        })
+    };
+    let limits = Limits { unary_deadline: Some(Duration::from_secs(60)), ..Limits::default() };
+    let calls = Layers::new().with_limits(limits).around_service(service, methods.into());
+    for (path, content_type, timeout) in [
+        (CHECK, Protocol::Grpc, None),
+        (CHECK, Protocol::GrpcWeb, Some("10S")),
+        (CHECK, Protocol::GrpcWebText, Some("70S")),
+        (WATCH, Protocol::Grpc, None),
+        (WATCH, Protocol::Grpc, Some("70S")),
+        // It may be a stream, which the cap of unary calls must not end.
+        ("/a.B/unknown", Protocol::Grpc, Some("70S")),
+        ("/a.B/unknown", Protocol::Grpc, Some("10S")),
+    ] {
+        let mut request = request(path);
+        let content_type = content_type.content_type().parse().unwrap();
+        request.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        }
+        let Ok(response) = calls.clone().oneshot(request).await;
+        assert_eq!(response.status(), http::StatusCode::OK);
+    }
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let told = told.lock().unwrap();
+    assert_eq!(
+        *told,
+        [
+            (Protocol::Grpc, Some(true), seconds(60)),
+            (Protocol::GrpcWeb, Some(true), seconds(10)),
+            (Protocol::GrpcWebText, Some(true), seconds(60)),
+            (Protocol::Grpc, Some(false), None),
+            (Protocol::Grpc, Some(false), seconds(70)),
+            (Protocol::Grpc, None, seconds(70)),
+            (Protocol::Grpc, None, seconds(10)),
+        ]
+    );
 }

@@ -25,7 +25,7 @@ use hyper::{
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 use runnel_limits::{
-    MustBeRead,
+    MustBeRead, WriteSize,
     client::{Encrypted, Peer},
 };
 use runnel_wire::shortened_path;
@@ -48,7 +48,17 @@ use crate::{
 /// hyper it is the room for the head of a request, too: where heads may be larger, it must be.
 const HTTP1_BUFFER_BYTES: usize = 32 * 1024;
 
-/// The same of a stream over HTTP/2: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
+/// How large the pieces of a response are best over HTTP/1.1. A connection gathers pieces until it has
+/// [`HTTP1_BUFFER_BYTES`]: three of these, with what is around each, are just less, and so it writes four at once.
+/// Larger writes make a stream cheap; smaller pieces, of which one sent in part weighs less, make a reader that stops
+/// cheap.
+const HTTP1_WRITE_SIZE: WriteSize = WriteSize(HTTP1_BUFFER_BYTES / 3 - 42);
+
+/// The same over HTTP/2: the largest frame that every peer takes (RFC 9113 section 4.2). A larger piece would be cut,
+/// and a smaller one costs as much.
+const HTTP2_WRITE_SIZE: WriteSize = WriteSize(16 * 1024);
+
+/// How much of a response a stream over HTTP/2 buffers: two frames of 16 KiB fill it (hyper's own default is 400 KiB).
 const HTTP2_BUFFER_BYTES: usize = 24 * 1024;
 
 /// How much of a request a client may send over HTTP/2 before the service reads it, in bytes: a sixteenth of
@@ -127,8 +137,10 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for App<S> {
     type Future = AppFuture<Oneshot<S, Request<Body>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let is_http1 = request.version() < Version::HTTP_2;
         let extensions = request.extensions_mut();
         extensions.insert(Peer(self.peer));
+        extensions.insert(if is_http1 { HTTP1_WRITE_SIZE } else { HTTP2_WRITE_SIZE });
         if let Some(encrypted) = self.encrypted {
             extensions.insert(encrypted);
         }
@@ -140,7 +152,6 @@ impl<S: HttpService> hyper::service::Service<Request<Incoming>> for App<S> {
             })
         });
         let is_head = request.method() == Method::HEAD;
-        let is_http1 = request.version() < Version::HTTP_2;
         let keep_alive = self.keep_alive.clone().filter(|_| may_go_on(&request));
         let call = Some(self.calls.begin());
         let refusal = if is_http1 { None } else { self.heads.refusal(&request) };

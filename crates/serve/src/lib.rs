@@ -59,7 +59,7 @@ pub use self::{
 
 // Types of other crates that a user of this one meets.
 pub use runnel_limits::{
-    Limit, MustBeRead,
+    Limit, MustBeRead, WriteSize,
     client::{Encrypted, Peer},
     concurrency::LimitReached,
 };

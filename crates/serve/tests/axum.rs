@@ -11,7 +11,7 @@ use std::{
 
 use axum::{Router, extract::Extension, routing::get};
 use http::StatusCode;
-use runnel_serve::{LimitReached, Observer, Peer, Server, Settings};
+use runnel_serve::{LimitReached, Observer, Peer, Server, Settings, WriteSize};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -215,4 +215,22 @@ async fn what_is_no_http_and_a_head_that_is_too_large_never_reach_the_service() 
     assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
     journal.expect("error: 431").await;
     served.abort();
+}
+
+/// A service that writes large responses itself need not know what carries them.
+#[tokio::test]
+async fn a_request_says_how_large_the_pieces_of_its_response_should_be() {
+    let (listener, address) = listener().await;
+    let size = async |Extension(WriteSize(bytes)): Extension<WriteSize>| bytes.to_string();
+    let app = Router::new().route("/", get(size));
+    let (shut_down, shutdown) = oneshot::channel::<()>();
+    let server = tokio::spawn(Server::new(app).serve(listener, async {
+        let _ = shutdown.await;
+    }));
+    let over_http1 = rest(send(address, "GET / HTTP/1.1\r\nconnection: close").await).await;
+    let bytes: usize = over_http1.lines().last().unwrap().parse().unwrap();
+    // Three of them leave room in the 32 KiB that a connection gathers.
+    assert!((8 * 1024..32 * 1024 / 3).contains(&bytes), "{over_http1}");
+    drop(shut_down);
+    patiently("end of the server", server).await.unwrap();
 }
