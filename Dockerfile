@@ -25,6 +25,7 @@ COPY protos/Cargo.toml protos/
 COPY server/Cargo.toml server/
 COPY web/Cargo.toml web/
 COPY crates/client/Cargo.toml crates/client/
+COPY crates/forward/Cargo.toml crates/forward/
 COPY crates/limits/Cargo.toml crates/limits/
 COPY crates/page/Cargo.toml crates/page/
 COPY crates/rpc/Cargo.toml crates/rpc/

@@ -7,7 +7,7 @@
 //! | [`config`] | what a server can be told |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
 //! | [`runnel_rpc`], a crate of its own | which pages may call, the layers around every RPC, the services |
-//! | [`backend`] | or: every call, forwarded to a gRPC backend |
+//! | [`runnel_forward`], a crate of its own | or: every call, forwarded to a gRPC backend |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |
@@ -20,7 +20,6 @@
 
 mod admin;
 pub mod api;
-pub mod backend;
 mod call_log;
 pub mod config;
 pub mod file_limit;
@@ -51,6 +50,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use runnel_forward::{Backend, BackendError};
 use runnel_limits::{client::TrustedProxies, quota::Quota};
 use runnel_page::{Needs, Page};
 use runnel_protos::api::api_server::ApiServer;
@@ -78,7 +78,6 @@ pub use rust_embed;
 
 use crate::{
     api::Api,
-    backend::{Backend, BackendError},
     call_log::CallLog,
     config::ServeConfig,
     metrics::{CallMetrics, Metrics},

@@ -3,12 +3,9 @@
 use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{ArgAction, Args};
+use runnel_forward::{BackendAuthority, BackendUrl, ClientCertificate, DEFAULT_PORT, Settings};
 
 use super::numbers;
-use crate::backend::{
-    BackendAuthority, ClientCertificate, Settings,
-    url::{BackendUrl, DEFAULT_PORT},
-};
 
 /// Those of the library.
 static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);

@@ -6,8 +6,7 @@ use prometheus::{
     core::{Collector, Desc},
     proto::MetricFamily,
 };
-
-use crate::backend::{Backend, EndpointStatus};
+use runnel_forward::{Backend, EndpointStatus};
 
 /// Tells Prometheus of all addresses of all backends.
 pub(super) struct BackendCollector {

@@ -10,6 +10,7 @@ mod connections;
 mod quota;
 
 use prometheus::{Encoder as _, IntGaugeVec, Opts, PullingGauge, Registry, TextEncoder};
+use runnel_forward::Backend;
 use runnel_limits::quota::Quota;
 
 use self::{backend::BackendCollector, quota::QuotaCollector};
@@ -17,7 +18,7 @@ pub use self::{
     calls::{CallMetrics, CountedCall},
     connections::ConnectionMetrics,
 };
-use crate::{backend::Backend, telemetry};
+use crate::telemetry;
 
 /// The metrics of one server. A clone is the same metrics.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
-//! Forwards every call, of any service and method, to a gRPC backend. Nothing is decoded: messages, metadata
-//! and trailers pass as they are.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `settings`, [`url`], [`authority`] | what an operator can say of backends |
+//! | `settings`, `url`, `authority` | what an operator can say of backends |
 //! | `error`, `status` | why forwarding cannot begin; how each backend does |
 //! | `upstream` | one backend as configured: how to resolve its name and connect |
 //! | `resolver`, `address` | how its name becomes addresses |
@@ -25,7 +26,7 @@
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod address;
-pub mod authority;
+mod authority;
 mod balancer;
 mod call;
 mod connection;
@@ -48,7 +49,7 @@ mod settings;
 mod status;
 mod tls;
 mod upstream;
-pub mod url;
+mod url;
 mod via;
 mod windows;
 
@@ -74,11 +75,11 @@ use tonic::{Status, body::Body, codegen::StdError};
 use tower::Service;
 
 pub use self::{
-    authority::BackendAuthority,
+    authority::{BackendAuthority, InvalidAuthority},
     error::BackendError,
     settings::{ClientCertificate, Settings},
     status::{BackendStatus, EndpointStatus},
-    url::BackendUrl,
+    url::{BackendUrl, DEFAULT_PORT, InvalidBackendUrl},
 };
 use self::{
     balancer::Balancer, call::Failure, connection::Window, forwarded::Client, headers::Head,
