@@ -7,7 +7,7 @@
 //! | [`config`] | what a server can be told |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |
 //! | [`runnel_rpc`], a crate of its own | which pages may call, the layers around every RPC, the services |
-//! | [`runnel_forward`], a crate of its own | or: every call, forwarded to a gRPC backend |
+//! | [`runnel_forward`], another | or: every call, forwarded to a gRPC backend |
 //! | [`api`] | the three RPCs, in terms of |
 //! | [`items`] | the domain |
 //! | [`item_frames`] | a stream of items, written straight into bytes |

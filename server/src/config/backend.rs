@@ -7,7 +7,7 @@ use runnel_forward::{BackendAuthority, BackendUrl, ClientCertificate, DEFAULT_PO
 
 use super::numbers;
 
-/// Those of the library.
+/// The defaults of the library.
 static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 /// Where calls are forwarded to, and how; without a backend, the server answers them itself.

@@ -73,9 +73,9 @@ pub async fn run() -> Result<()> {
         let behind = runnel::serve_services(backend, services, behind, future::pending());
         tokio::spawn(behind);
         config.backend.backend = vec![url];
-        runnel::serve(listener, config, shutdown).await?;
+        Box::pin(runnel::serve(listener, config, shutdown)).await?;
     } else {
-        runnel::serve_services(listener, services, config, shutdown).await?;
+        Box::pin(runnel::serve_services(listener, services, config, shutdown)).await?;
     }
     Ok(())
 }
