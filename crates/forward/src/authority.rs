@@ -17,21 +17,21 @@ pub enum BackendAuthority {
 /// The text is not an authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an authority is HOST or HOST:PORT, or the word `client` for what each client called")]
-pub struct NoAuthority;
+pub struct InvalidAuthority;
 
 impl FromStr for BackendAuthority {
-    type Err = NoAuthority;
+    type Err = InvalidAuthority;
 
-    fn from_str(text: &str) -> Result<Self, NoAuthority> {
+    fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
         if text == "client" {
             return Ok(Self::Client);
         }
-        let authority: Authority = text.parse().map_err(|_| NoAuthority)?;
+        let authority: Authority = text.parse().map_err(|_| InvalidAuthority)?;
         // `host:` and `host:65536` parse, and have no port.
         let has_odd_port = authority.as_str() != authority.host()
             && authority.port_u16().is_none_or(|port| port == 0);
         let is_odd = has_odd_port || authority.host().is_empty() || text.contains('@');
-        if is_odd { Err(NoAuthority) } else { Ok(Self::Named(authority)) }
+        if is_odd { Err(InvalidAuthority) } else { Ok(Self::Named(authority)) }
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
         for bad in
             ["", "a b", "me@shop.example", "shop:", "shop:0", "shop:65536", "http://shop", "shop/x"]
         {
-            assert_eq!(bad.parse::<BackendAuthority>(), Err(NoAuthority), "{bad:?}");
+            assert_eq!(bad.parse::<BackendAuthority>(), Err(InvalidAuthority), "{bad:?}");
         }
     }
 }

@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # The modules
+//! # Modules
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `settings`, [`url`], [`authority`] | what an operator can say of backends |
+//! | `settings`, `url`, `authority` | what an operator can say of backends |
 //! | `error`, `status` | why forwarding cannot begin; how each backend does |
 //! | `upstream` | one backend as configured: how to resolve its name and connect |
 //! | `resolver`, `address` | how its name becomes addresses |
@@ -26,7 +26,7 @@
 //! | `fault` | what can go wrong, and the status it becomes |
 
 mod address;
-pub mod authority;
+mod authority;
 mod balancer;
 mod call;
 mod connection;
@@ -49,7 +49,7 @@ mod settings;
 mod status;
 mod tls;
 mod upstream;
-pub mod url;
+mod url;
 mod via;
 mod windows;
 
@@ -75,11 +75,11 @@ use tonic::{Status, body::Body, codegen::StdError};
 use tower::Service;
 
 pub use self::{
-    authority::BackendAuthority,
+    authority::{BackendAuthority, InvalidAuthority},
     error::BackendError,
     settings::{ClientCertificate, Settings},
     status::{BackendStatus, EndpointStatus},
-    url::BackendUrl,
+    url::{BackendUrl, DEFAULT_PORT, InvalidBackendUrl},
 };
 use self::{
     balancer::Balancer, call::Failure, connection::Window, forwarded::Client, headers::Head,

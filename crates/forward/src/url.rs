@@ -24,7 +24,7 @@ pub struct BackendUrl {
 
 /// The text is not the URL of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoBackendUrl {
+pub enum InvalidBackendUrl {
     /// It says too little, or too much.
     #[error(
         "a backend is http://HOST[:PORT] (port 80 if none is given), https://HOST[:PORT] (443), HOST:PORT, \
@@ -39,7 +39,7 @@ pub enum NoBackendUrl {
 
 impl BackendUrl {
     /// `http://HOST:PORT`.
-    pub fn plain(host: &str, port: u16) -> Result<Self, NoBackendUrl> {
+    pub fn plain(host: &str, port: u16) -> Result<Self, InvalidBackendUrl> {
         // An IPv6 address needs brackets in a URL.
         let bare_ipv6 = host.contains(':') && !host.starts_with('[');
         let (open, close) = if bare_ipv6 { ("[", "]") } else { ("", "") };
@@ -75,27 +75,31 @@ impl BackendUrl {
     }
 
     /// `HOST`, `HOST:PORT`; without a port the default one is meant, if there is one.
-    fn tcp(tls: bool, authority: &str, default_port: Option<u16>) -> Result<Self, NoBackendUrl> {
-        let authority: Authority = authority.parse().map_err(|_| NoBackendUrl::Malformed)?;
+    fn tcp(
+        tls: bool,
+        authority: &str,
+        default_port: Option<u16>,
+    ) -> Result<Self, InvalidBackendUrl> {
+        let authority: Authority = authority.parse().map_err(|_| InvalidBackendUrl::Malformed)?;
         let has_user = authority.as_str().contains('@');
         if has_user || matches!(authority.host(), "" | "[]") {
-            return Err(NoBackendUrl::Malformed);
+            return Err(InvalidBackendUrl::Malformed);
         }
         let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => default_port.ok_or(NoBackendUrl::NoPort)?,
+            Some("") => default_port.ok_or(InvalidBackendUrl::NoPort)?,
             // `host:` and `host:65536` parse, and have no port.
             _ => match authority.port_u16() {
-                Some(0) | None => return Err(NoBackendUrl::Malformed),
+                Some(0) | None => return Err(InvalidBackendUrl::Malformed),
                 Some(port) => port,
             },
         };
         Ok(Self { tls, authority, port, unix: None })
     }
 
-    fn socket(path: &str) -> Result<Self, NoBackendUrl> {
+    fn socket(path: &str) -> Result<Self, InvalidBackendUrl> {
         // A name as gRPC has it for sockets without a path, or one that no file can have.
         if !cfg!(unix) || path.is_empty() || path.contains('\0') {
-            return Err(NoBackendUrl::Malformed);
+            return Err(InvalidBackendUrl::Malformed);
         }
         let authority = Authority::from_static("localhost");
         Ok(Self { tls: false, authority, port: 0, unix: Some(path.into()) })
@@ -103,9 +107,9 @@ impl BackendUrl {
 }
 
 impl FromStr for BackendUrl {
-    type Err = NoBackendUrl;
+    type Err = InvalidBackendUrl;
 
-    fn from_str(text: &str) -> Result<Self, NoBackendUrl> {
+    fn from_str(text: &str) -> Result<Self, InvalidBackendUrl> {
         // A scheme is written in either case: RFC 3986 section 3.1.
         let after = |scheme: &str| {
             let (given, rest) = text.split_at_checked(scheme.len())?;
@@ -123,14 +127,18 @@ impl FromStr for BackendUrl {
             Self::tcp(true, &host(rest), None)
         } else if let Some(path) = after("unix://") {
             // With a host there it would be a socket on another machine.
-            if path.starts_with('/') { Self::socket(path) } else { Err(NoBackendUrl::Malformed) }
+            if path.starts_with('/') {
+                Self::socket(path)
+            } else {
+                Err(InvalidBackendUrl::Malformed)
+            }
         } else if let Some(path) = after("unix:") {
             Self::socket(path)
         } else if let Some(rest) = after("dns:///").or_else(|| after("dns:")) {
             // `dns:50051` is a host called so in one reading.
             Self::tcp(false, rest, None)
         } else if let Some(rest) = after("ipv4:").or_else(|| after("ipv6:")) {
-            rest.parse::<std::net::SocketAddr>().map_err(|_| NoBackendUrl::Malformed)?;
+            rest.parse::<std::net::SocketAddr>().map_err(|_| InvalidBackendUrl::Malformed)?;
             Self::tcp(false, rest, None)
         } else {
             Self::tcp(false, text, None)
@@ -158,7 +166,7 @@ mod tests {
     use super::*;
 
     /// What is dialled, and where.
-    fn parse(text: &str) -> Result<(String, String, u16), NoBackendUrl> {
+    fn parse(text: &str) -> Result<(String, String, u16), InvalidBackendUrl> {
         let url: BackendUrl = text.parse()?;
         let place = url.unix().map_or(url.host().to_owned(), |path| path.display().to_string());
         Ok((url.to_string(), place, url.port()))
@@ -218,11 +226,11 @@ mod tests {
             "ipv4:host:1",
             "xds:///h:1",
         ] {
-            assert_eq!(parse(text), Err(NoBackendUrl::Malformed), "{text:?}");
+            assert_eq!(parse(text), Err(InvalidBackendUrl::Malformed), "{text:?}");
         }
         // 50051, 443 and 80 are all somebody's default.
         for text in ["backend", "grpc://h", "grpcs://h", "dns:h", "dns:///h"] {
-            assert_eq!(parse(text), Err(NoBackendUrl::NoPort), "{text:?}");
+            assert_eq!(parse(text), Err(InvalidBackendUrl::NoPort), "{text:?}");
         }
     }
 
@@ -231,7 +239,7 @@ mod tests {
         let url = |host, port| BackendUrl::plain(host, port).map(|url| url.to_string());
         assert_eq!(url("backend", 50051).as_deref(), Ok("http://backend:50051"));
         assert_eq!(url("::1", 1).as_deref(), Ok("http://[::1]:1"));
-        assert_eq!(url("", 1), Err(NoBackendUrl::Malformed));
-        assert_eq!(url("a/b", 1), Err(NoBackendUrl::Malformed));
+        assert_eq!(url("", 1), Err(InvalidBackendUrl::Malformed));
+        assert_eq!(url("a/b", 1), Err(InvalidBackendUrl::Malformed));
     }
 }

@@ -3,14 +3,11 @@
 use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{ArgAction, Args};
-use runnel_forward::{
-    BackendAuthority, ClientCertificate, Settings,
-    url::{BackendUrl, DEFAULT_PORT},
-};
+use runnel_forward::{BackendAuthority, BackendUrl, ClientCertificate, DEFAULT_PORT, Settings};
 
 use super::numbers;
 
-/// Those of the library.
+/// The defaults of the library.
 static DEFAULT: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 /// Where calls are forwarded to, and how; without a backend, the server answers them itself.

@@ -8,7 +8,6 @@ use std::{env, fs, future, io, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use runnel::config::{LogFormat, ServeConfig, TlsConfig};
-use runnel_forward::BackendUrl;
 use runnel_rpc::Services;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
@@ -68,7 +67,7 @@ pub async fn run() -> Result<()> {
     let services = Services::new().add_service(service).describe(DESCRIPTOR_SET);
     if env::args().any(|arg| arg == BEHIND_FRONT) {
         let backend = TcpListener::bind("127.0.0.1:0").await.context("cannot listen")?;
-        let url = BackendUrl::plain("127.0.0.1", backend.local_addr()?.port())?;
+        let url = format!("http://{}", backend.local_addr()?).parse()?;
         let behind = ServeConfig { tls: TlsConfig::default(), ..config.clone() };
         // It ends with the process.
         let behind = runnel::serve_services(backend, services, behind, future::pending());

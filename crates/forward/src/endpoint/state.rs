@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use futures_util::future::{BoxFuture, Shared};
 use runnel_rpc::methods::Methods;
 
-use super::super::{
+use crate::{
     connection::{Connection, Window},
     fault::Fault,
 };
