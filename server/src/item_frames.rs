@@ -7,27 +7,19 @@
 //! to.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use runnel_limits::WriteSize;
-use runnel_rpc::Messages;
+use runnel_rpc::{ChunkPool, Messages};
 use runnel_wire::varint_bytes;
 use tonic::Status;
 
 use crate::items::ItemRange;
-
-/// What is left free before a chunk, in bytes: a cache line. Some allocators align memory of this size to
-/// pages, and out of such the kernel copies half as fast.
-const MARGIN_BYTES: usize = 64;
-
-/// The most chunks that are kept for reuse: as many as a connection holds at once, and one more.
-const MAX_HELD: usize = 6;
 
 /// The width of every copy, in bytes. The longest frame has 28: prefix, id and "name 2147483647".
 const COPY_BYTES: usize = 32;
@@ -48,7 +40,7 @@ pub struct ItemFrames {
     items: u64,
     items_left: u64,
     chunk_bytes: usize,
-    chunks: Chunks,
+    chunks: ChunkPool,
     ended: bool,
 }
 
@@ -62,7 +54,7 @@ impl ItemFrames {
             items_left: range.len() as u64,
             // At least the longest frame.
             chunk_bytes: chunk_bytes.max(COPY_BYTES),
-            chunks: Chunks::default(),
+            chunks: ChunkPool::default(),
             ended: false,
         }
     }
@@ -92,7 +84,7 @@ impl ItemFrames {
             self.go_on(run);
         }
         chunk.truncate(written);
-        self.chunks.give(chunk)
+        self.chunks.freeze(chunk)
     }
 
     /// After that many items were written.
@@ -130,35 +122,6 @@ impl http_body::Body for ItemFrames {
 impl Messages for ItemFrames {
     fn given(&self) -> u64 {
         self.items - self.items_left
-    }
-}
-
-/// The memory of the chunks. What has been sent is written anew, while the processor still has it at
-/// hand; fresh memory would have to be found and zeroed each time.
-#[derive(Debug, Default)]
-struct Chunks {
-    /// The last ones given, oldest first, which the connection may still hold.
-    given: VecDeque<Bytes>,
-}
-
-impl Chunks {
-    fn take(&mut self, bytes: usize) -> BytesMut {
-        let is_full = self.given.len() == MAX_HELD;
-        let oldest = self.given.pop_front_if(|oldest| is_full || oldest.is_unique());
-        let mut chunk = oldest.and_then(|sent| sent.try_into_mut().ok()).unwrap_or_else(|| {
-            let mut fresh = BytesMut::with_capacity(MARGIN_BYTES + bytes);
-            fresh.resize(MARGIN_BYTES, 0);
-            fresh.advance(MARGIN_BYTES);
-            fresh
-        });
-        chunk.resize(bytes, 0);
-        chunk
-    }
-
-    fn give(&mut self, chunk: BytesMut) -> Bytes {
-        let chunk = chunk.freeze();
-        self.given.push_back(chunk.clone());
-        chunk
     }
 }
 
@@ -339,24 +302,9 @@ mod tests {
             let mut held = Vec::new();
             while frames.items_left > 0 {
                 held.push(frames.next_chunk());
-                assert!(frames.chunks.given.len() <= MAX_HELD);
             }
             let (all, _) = tonics(&range);
             assert!(held.len() > 100 && held.concat() == all);
-        }
-    }
-
-    #[test]
-    fn chunks_that_were_sent_are_written_again() {
-        // As many at a time as a connection sends.
-        for (write_size, sent_at_once) in WRITE_SIZES.into_iter().zip([4, 2]) {
-            let mut frames = ItemFrames::new(&ItemRange::new(i32::MAX, 0).unwrap(), write_size);
-            let mut places = std::collections::HashSet::new();
-            for _ in 0..1000 {
-                let sent: Vec<_> = (0..sent_at_once).map(|_| frames.next_chunk()).collect();
-                places.extend(sent.iter().map(|chunk| chunk.as_ptr()));
-            }
-            assert_eq!(places.len(), sent_at_once);
         }
     }
 

@@ -6,6 +6,7 @@ mod base64_body;
 mod batch;
 mod call_context;
 mod calls;
+mod chunk_pool;
 #[doc(hidden)]
 pub mod deadline;
 mod descriptor_error;
@@ -45,6 +46,7 @@ pub use self::{
     access::{Access, AccessSettings},
     call_context::CallContext,
     calls::Calls,
+    chunk_pool::ChunkPool,
     descriptor_error::DescriptorError,
     drain::Drain,
     layers::Layers,

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Full};
 use runnel_limits::Limit;
 use runnel_rpc::{
     CallContext, Calls, Layers, Limits, Protocol, ResponseLimits, Services, Tally,
+    methods::MethodKind,
     observer::{CallEnd, CallHead, ObservedCall, Observer},
 };
 use tokio::time::Instant;
@@ -141,12 +142,12 @@ async fn a_service_is_told_the_protocol_the_kind_and_the_deadline_of_its_call() 
         service_fn(move |request: Request<Body>| {
             let context = request.extensions().get::<CallContext>().unwrap();
             let left = context.deadline().map(|deadline| deadline - Instant::now());
-            let is_unary = context.kind().map(|kind| kind.is_unary());
+            let is_unary = context.kind().map(MethodKind::is_unary);
             told.lock().unwrap().push((context.protocol(), is_unary, left));
             future::ready(Ok(Status::ok("").into_http()))
         })
     };
-    let limits = Limits { unary_deadline: Some(Duration::from_secs(60)), ..Limits::default() };
+    let limits = Limits { unary_deadline: Some(Duration::from_mins(1)), ..Limits::default() };
     let calls = Layers::new().with_limits(limits).around_service(service, methods.into());
     for (path, content_type, timeout) in [
         (CHECK, Protocol::Grpc, None),
