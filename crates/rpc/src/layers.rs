@@ -88,7 +88,8 @@ impl<O: Observer> Layers<O> {
         self
     }
 
-    /// Which pages may call, and which proxies are trusted.
+    /// Which pages may call, and which proxies are trusted. Without it there is no protection from DNS rebinding:
+    /// that needs [`Access::new`] and the address that the server listens on.
     pub fn with_access(mut self, access: Access) -> Self {
         self.access = access;
         self
@@ -106,8 +107,13 @@ impl<O: Observer> Layers<O> {
         Layers { limits, quota, access, drain, observer, forwards }
     }
 
-    /// Calls go on to another server, which decodes them and must be told how long they may take. So messages
-    /// of any format pass, as they come, and of clients' `traceparent` only that of trusted proxies is believed.
+    /// The service forwards calls to another server, which decodes them. So messages of any format pass, and the
+    /// bytes of request messages do not count towards the quota, because nothing gathers them here. A client's
+    /// `traceparent` goes on only if a trusted proxy sent it; other calls get a new one.
+    ///
+    /// The service should tell the other server how much time is left, and the format of the messages: see
+    /// [`CallContext::deadline`](super::CallContext::deadline) and
+    /// [`CallContext::format`](super::CallContext::format).
     pub const fn forwarding(mut self) -> Self {
         self.forwards = true;
         self

@@ -10,8 +10,9 @@ use std::{future::Future, net::SocketAddr, sync::atomic::Ordering::Relaxed, time
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{Request, Version, header};
+use http::{Request, Response, Version, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use prost::Message as _;
 use runnel_protos::api::HelloRequest;
@@ -44,29 +45,42 @@ async fn it_serves_browsers_and_grpc_clients_with_health_reflection_a_metric_and
     let server = Box::pin(example::serve(listener, shutdown));
     let clients = Box::pin(async move {
         by_grpc_web(address).await;
+        by_dns_rebinding(address).await;
         by_grpc(address).await;
         shut_down.send(()).unwrap();
     });
     let (served, ()) = patiently("end", async { tokio::join!(server, clients) }).await;
     served.unwrap();
-    assert_eq!(example::greeter::CALLS.load(Relaxed), 4);
+    assert_eq!(example::greeter::CALLS.load(Relaxed), 5);
 }
 
-/// Calls as a browser does, over HTTP/1.1.
+/// A browser at which a page has made its own name resolve to this machine.
+async fn by_dns_rebinding(address: SocketAddr) {
+    let response = call_as_a_browser(address, "evil.example").await;
+    assert_eq!(response.headers()["grpc-status"], "7", "PERMISSION_DENIED");
+}
+
 async fn by_grpc_web(address: SocketAddr) {
+    let response = call_as_a_browser(address, "localhost").await;
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let contains = |text: &[u8]| body.windows(text.len()).any(|part| part == text);
+    assert!(contains(b"Hello Ada!") && contains(b"grpc-status:0"), "{body:?}");
+}
+
+/// Calls over HTTP/1.1, by the name `host`.
+async fn call_as_a_browser(address: SocketAddr, host: &str) -> Response<Incoming> {
     let message = HelloRequest { name: "Ada".to_owned() }.encode_to_vec();
     let length = u8::try_from(message.len()).unwrap();
     let body = [&[0, 0, 0, 0, length][..], &message].concat();
     let request = Request::post(format!("http://{address}/api.Api/sayHello"))
+        .header(header::HOST, host)
         .header(header::CONTENT_TYPE, "application/grpc-web+proto")
         .body(Full::<Bytes>::from(body))
         .unwrap();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = patiently("response", client.request(request)).await.unwrap();
     assert_eq!(response.version(), Version::HTTP_11);
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let contains = |text: &[u8]| body.windows(text.len()).any(|part| part == text);
-    assert!(contains(b"Hello Ada!") && contains(b"grpc-status:0"), "{body:?}");
+    response
 }
 
 async fn by_grpc(address: SocketAddr) {

@@ -5,7 +5,7 @@ pub(crate) mod greeter;
 use std::{error::Error, future::Future, sync::atomic::Ordering::Relaxed};
 
 use runnel_protos::{DESCRIPTOR_SET, api::api_server::ApiServer};
-use runnel_rpc::{Drain, Layers, Services};
+use runnel_rpc::{Access, AccessSettings, Drain, Layers, Services};
 use runnel_serve::{Server, listen};
 use tokio::{net::TcpListener, signal::ctrl_c};
 
@@ -24,16 +24,15 @@ pub(crate) async fn serve<T>(
     let services = Services::new().add_service(ApiServer::new(greeter::Greeter));
     let (services, health) = services.describe(DESCRIPTOR_SET).with_health().await;
     let (services, drain) = (services.with_reflection()?, Drain::default());
-    let layers = Layers::new().with_drain(drain.clone()).with_observer(greeter::Count);
-    let (calls, end) = (layers.around(services)?, drain.clone());
+    let access = Access::new(&AccessSettings::default(), listener.local_addr()?);
+    let layers = Layers::new().with_access(access).with_observer(greeter::Count);
+    let (calls, end) = (layers.with_drain(drain.clone()).around(services)?, drain.clone());
     let begin_drain = async {
         shutdown.await;
         health.set_not_serving().await;
         drain.begin();
     };
-    Server::new(calls)
-        .on_drain_deadline(move || end.end_calls())
-        .serve(listener, begin_drain)
-        .await;
+    let server = Server::new(calls).on_drain_deadline(move || end.end_calls());
+    server.serve(listener, begin_drain).await;
     Ok(())
 }

@@ -28,8 +28,8 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Of a server that listens on this address: if that is loopback, it answers for localhost, addresses and
-    /// the `allowed` names alone.
+    /// The names of a server that listens on `listens_on`. If that is an address of loopback, the server answers only
+    /// for localhost, for addresses, and for the `allowed` names; otherwise for every name.
     pub fn new(listens_on: SocketAddr, allowed: &[String]) -> Self {
         let allowed = listens_on.ip().is_loopback().then(|| allowed.into());
         Self { allowed, names: SettingNames::default() }

@@ -41,7 +41,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// To a server that listens on this address.
+    /// Access to a server that listens on `listens_on`. If that is an address of loopback, the server answers only for
+    /// localhost, for addresses, and for the hosts that `settings` name.
     pub fn new(settings: &AccessSettings, listens_on: SocketAddr) -> Self {
         // Where people open the page, they call it by that name.
         let public = settings.public_origins.iter().map(Origin::host);
