@@ -11,9 +11,10 @@ use super::{
     tally::Received,
 };
 
-/// What is known of a call. It is in the extensions of the request that a service gets, so a service can read it
-/// there: `request.extensions().get::<CallContext>()`. Without the layers it is that of a call in plain gRPC, of a
-/// method that no descriptor describes, without a deadline.
+/// What is known of a call. The layers put it into the extensions of the request that a service gets, so a service can
+/// read it there: `request.extensions().get::<CallContext>()`, which is None if no layers are around the service.
+///
+/// The default is that of a call in plain gRPC, of a method that no descriptor describes, without a deadline.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     protocol: Protocol,
@@ -39,7 +40,8 @@ impl CallContext {
         self.protocol
     }
 
-    /// The format of its messages, if that is not protobuf.
+    /// The format of its messages, if that is not protobuf. Only [forwarded](super::Layers::forwarding) calls may have
+    /// another one.
     pub const fn format(&self) -> Option<&Format> {
         self.format.as_ref()
     }
@@ -49,8 +51,9 @@ impl CallContext {
         self.method.as_ref().map(Method::kind)
     }
 
-    /// When the call ends as `DEADLINE_EXCEEDED`: what its client allows, or, for a unary call, the operator if that
-    /// is earlier. None if it may take as long as it likes.
+    /// When the call ends as `DEADLINE_EXCEEDED`, its stream included: at the deadline that its client has set, or
+    /// after [`Limits::unary_deadline`](super::Limits::unary_deadline) if it is a unary call and that is earlier. None
+    /// if nothing limits the whole call.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }

@@ -61,7 +61,8 @@ impl Moment {
 }
 
 impl Drain {
-    /// Ends watches of the server's health, which says by now that it drains.
+    /// The drain begins: ends the streams of clients that watch the server's health, after the last status was sent.
+    /// Call it after [`Health::set_not_serving`](super::Health::set_not_serving). Other calls go on.
     pub fn begin(&self) {
         self.0.begun.come();
     }

@@ -51,7 +51,7 @@ pub use self::{
     drain::Drain,
     layers::Layers,
     limits::{Limits, ResponseLimits},
-    normalize::Protocol,
+    normalize::{Format, Protocol},
     observer::Observer,
     raw_body::{Messages, RawBody},
     refusal::try_again_later,

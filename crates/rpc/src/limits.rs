@@ -35,7 +35,9 @@ pub struct Limits {
     pub message_bytes: usize,
     /// How much a response may have.
     pub response: ResponseLimits,
-    /// How long a unary call may take, whatever its client allows; None for as long as it takes. A minute.
+    /// How long a unary call may take, whatever its client allows; None for as long as it takes. A minute. The
+    /// response of a method that no descriptor describes must begin within this time, and may be a stream that goes
+    /// on.
     pub unary_deadline: Option<Duration>,
     /// How long the request of a method that takes one message and sends many may take to come; None for
     /// as long as it takes. A minute.

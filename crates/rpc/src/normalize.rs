@@ -76,13 +76,15 @@ impl Formats {
     }
 }
 
-/// The format of messages that are not protobuf, such as `+json`. It is in the extensions of a gRPC-Web response;
-/// plain gRPC says it in its content type.
+/// The format of messages that are not protobuf, such as `+json`.
+///
+/// A service that forwards calls puts the format of its response into the extensions of that response. gRPC-Web
+/// clients find it in their content type again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Format(String);
 
 impl Format {
-    /// That of a response in plain gRPC, unless it is protobuf.
+    /// The format that the headers of a response in plain gRPC name; None if that is protobuf.
     pub fn of_answer(headers: &HeaderMap) -> Option<Self> {
         let (protocol, format) = protocol_and_format(header_text(headers, &header::CONTENT_TYPE)?)?;
         (protocol == Protocol::Grpc && !is_protobuf(format))

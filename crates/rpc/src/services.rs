@@ -100,7 +100,7 @@ impl Services {
     /// older tools know only v1alpha.
     ///
     /// # Errors
-    /// If it can make no sense of a descriptor set.
+    /// If reflection cannot serve a descriptor set, because it is invalid.
     pub fn with_reflection(self) -> Result<Self, DescriptorError> {
         let described = self
             .describe(reflection::v1::FILE_DESCRIPTOR_SET)

@@ -12,8 +12,12 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Connections that may wait to be accepted; systems have a bound of their own.
 const BACKLOG: u32 = 1024;
 
-/// Listens on `address`; on `0.0.0.0` in place of `[::]` where the kernel has no IPv6, with a line in the
-/// log. The image says `[::]`, and must start anywhere.
+/// Listens on `address`. `[::]` stands for every address of the machine, over IPv6 and IPv4. Where the kernel has no
+/// IPv6, `0.0.0.0` takes its place, with a line in the log: so `[::]` is a default that works on every machine.
+///
+/// # Errors
+///
+/// The system does not let the process listen there: the port is in use, for example.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listen_by(address, listen_on)
 }

@@ -19,15 +19,15 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TlsFiles {
-    /// A PEM file with the certificate and those up to its root.
+    /// A PEM file with the certificate, and behind it the intermediate certificates up to its root.
     pub cert: PathBuf,
     /// A PEM file with the certificate's private key.
     pub key: PathBuf,
     /// A PEM file with the roots that the clients' certificates must come from; None if clients need no
     /// certificate.
     pub client_ca: Option<PathBuf>,
-    /// How often the files are looked at for a change; after a SIGHUP, which never ends the process then,
-    /// they are looked at at once.
+    /// How often the files are looked at for a change. A SIGHUP has them looked at immediately; from
+    /// [`Tls::load`] on, that signal no longer ends the process.
     pub reload_interval: Duration,
 }
 
@@ -42,8 +42,8 @@ impl TlsFiles {
     }
 }
 
-/// The certificates of a server, which are read again while it serves. Files that became useless are logged,
-/// and the certificates that were read before them stay.
+/// The certificates of a server, which are read again while it serves. If new files cannot be used, the log says why,
+/// and the certificates that were loaded last stay in use.
 #[derive(Debug)]
 pub struct Tls(Renewal<Loader>);
 
