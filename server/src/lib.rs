@@ -2,7 +2,7 @@
 //!
 //! The map, in the order a request travels; [`runnel_serve`] accepts it:
 //!
-//! | room | what it does |
+//! | module | what it does |
 //! |---|---|
 //! | [`config`] | what a server can be told |
 //! | `router`, `prefix` | is it an RPC or the page, and below which path? |

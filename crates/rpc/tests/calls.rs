@@ -132,7 +132,7 @@ async fn the_limit_of_messages_holds_also_for_a_service_that_has_layers_of_its_o
 }
 
 /// The layers say what they found out, so that a service need not read headers again: one that forwards calls tells
-/// its backend how much time is left, whoever set the deadline.
+/// its backend how much time is left, whether the client set the deadline or the operator.
 #[tokio::test(start_paused = true)]
 async fn a_service_is_told_the_protocol_the_kind_and_the_deadline_of_its_call() {
     let methods = services().await.methods().unwrap();
